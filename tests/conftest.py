@@ -1,0 +1,64 @@
+"""What every test stands on: the ``needs`` marker, and the rule that nothing may go unrun under ``CI=true``."""
+
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGES = Path(__file__).parent / "system-packages.txt"
+IN_CI = os.environ.get("CI") == "true"
+
+
+def known_programs() -> dict[str, str]:
+    """Return program -> Debian package, from ``tests/system-packages.txt``."""
+    lines = (line.split("#")[0].split() for line in PACKAGES.read_text().splitlines())
+    return {words[0]: words[1] for words in lines if words}
+
+
+def present(program: str) -> bool:
+    """Say whether `program` can be run here; Mosquitto and PostgreSQL stand outside a user's PATH on Debian."""
+    if program == "postgresql":
+        return bool(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    return shutil.which(program) is not None or Path("/usr/sbin", program).exists()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    programs = known_programs()
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if program not in programs:
+                pytest.fail(f"{program} is not listed in tests/system-packages.txt", pytrace=False)
+            if not present(program):
+                reason = f"not run: needs {program} (apt install {programs[program]})"
+                if IN_CI:
+                    pytest.fail(reason, pytrace=False)
+                pytest.skip(reason)
+
+
+class NothingUnrun:
+    """Fails the run when a test was skipped under ``CI=true``."""
+
+    def __init__(self) -> None:
+        self.skipped: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.skipped.append(report.nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        yield
+        if self.skipped and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for nodeid in self.skipped:
+            terminalreporter.write_line(f"not run, which CI=true makes a failure: {nodeid}", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if IN_CI and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(NothingUnrun(), "nothing-unrun")
