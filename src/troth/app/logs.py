@@ -1,0 +1,32 @@
+"""How every process of the server writes its log: one line an event, JSON for machines or plain for a terminal."""
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+
+Format = Literal["json", "console"]
+
+
+def configure(process: str, style: Format, stream: TextIO = sys.stderr) -> None:
+    """Send the events of structlog, and the warnings of libraries, to `stream`, marked with the name of the process."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+    logging.basicConfig(stream=stream, level=logging.WARNING, format=f"%(asctime)s {process} %(name)s: %(message)s")
