@@ -1,0 +1,161 @@
+"""`troth up`: binds the doors, starts the processes in order, keeps them alive, stops them in reverse.
+
+Holds no CA key and parses no packet.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+
+from troth.app.broker import Upstream, external, prepare_embedded
+from troth.app.child import Child, Job, stop_all
+from troth.app.home import Home, running
+from troth.app.listeners import Listener, bind_all, close_all
+from troth.app.settings import Settings, parse_address
+from troth.keys.files import write_private
+
+DRAIN_S: Final = 10.0
+PROBE_S: Final = 0.02
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the supervisor passes on at start, each to the one kind of child that needs it; PEM, decrypted."""
+
+    authority_passphrase: str | None
+    server_keys: dict[str, str]
+
+
+async def run(
+    home: Home, settings: Settings, secrets: Secrets, *, style: str, told_ready: Callable[[dict[str, object]], None]
+) -> None:
+    """Run the whole platform until SIGTERM or SIGINT. Raises `Fault` when it cannot start."""
+    gateways = _gateway_count(settings)
+    with running(home):
+        listeners = bind_all(settings.listen, gateways=gateways, web=settings.processes.web)
+        try:
+            await _Platform(home, settings, secrets, listeners, style).run(told_ready)
+        finally:
+            close_all(listeners)
+
+
+def _gateway_count(settings: Settings) -> int:
+    wanted = settings.processes.gateway
+    return (os.cpu_count() or 1) if wanted == "per-core" else wanted
+
+
+class _Platform:
+    """The processes of one `troth up`, and what is said about them."""
+
+    def __init__(
+        self, home: Home, settings: Settings, secrets: Secrets, listeners: dict[str, Listener], style: str
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._secrets = secrets
+        self._listeners = listeners
+        self._style = style
+        self._children: list[Child] = []
+
+    async def run(self, told_ready: Callable[[dict[str, object]], None]) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            starting = asyncio.create_task(self._start())
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                told_ready(self.describe())
+                await stopped
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+        finally:
+            stopped.cancel()
+            await self._stop()
+
+    async def _start(self) -> None:
+        upstream = await self._start_broker()
+        if self._settings.processes.authority:
+            await self._add(
+                self._job("authority", "authority", passphrase=self._secrets.authority_passphrase)
+            ).started()
+        doors = [self._add(self._gateway_job(index, upstream)) for index in range(_gateway_count(self._settings))]
+        if self._settings.processes.web:
+            doors.append(self._add(self._door_job("web", "web", {"operators": 0})))
+        await asyncio.gather(*(child.started() for child in doors))
+
+    async def _start_broker(self) -> Upstream:
+        if self._settings.broker.url != "embedded":
+            return external(self._home, self._settings.broker)
+        upstream, command = prepare_embedded(self._home, self._settings.broker, self._settings.limits.resolve())
+        host, port = parse_address(upstream.url.removeprefix("mqtt://"))
+        job = self._job("broker", "broker", command=command)
+        await self._add(job, ready=partial(_accepts, host, port)).started()
+        return upstream
+
+    async def _stop(self) -> None:
+        """End what devices and people talk to first, so that nothing is asked of a process that is gone."""
+        doors = [child for child in self._children if child.job.role in {"gateway", "web"}]
+        await stop_all(doors, DRAIN_S)
+        for child in reversed([child for child in self._children if child not in doors]):
+            await child.stop(DRAIN_S)
+        log.info("stopped")
+
+    def _add(self, job: Job, *, ready: Callable[[], Awaitable[None]] | None = None) -> Child:
+        child = Child(job, ready=ready, changed=self._write_status)
+        self._children.append(child)
+        return child
+
+    def _job(self, name: str, role: str, **settings: object) -> Job:
+        return Job(name, role, {"home": str(self._home.path), "style": self._style, **settings})
+
+    def _gateway_job(self, index: int, upstream: Upstream) -> Job:
+        sockets = {"mqtt": index, "https": index, "public": index}
+        return self._door_job(f"gateway-{index}", "gateway", sockets, upstream=upstream.to_json())
+
+    def _door_job(self, name: str, role: str, sockets: dict[str, int], **settings: object) -> Job:
+        job = self._job(name, role, server_key=self._secrets.server_keys[role], **settings)
+        for listener, index in sockets.items():
+            job.descriptors[listener] = self._listeners[listener].sockets[index].fileno()
+        return job
+
+    def describe(self) -> dict[str, object]:
+        """Return endpoints and processes, as `troth status --json` tells them."""
+        return {
+            "pid": os.getpid(),
+            "listen": {name: listener.address for name, listener in self._listeners.items()},
+            "broker": self._settings.broker.url,
+            "processes": [
+                {"name": child.job.name, "state": child.state, "pid": child.pid, "restarts": child.restarts}
+                for child in self._children
+            ],
+        }
+
+    def _write_status(self) -> None:
+        write_private(self._home.status_file, json.dumps(self.describe()).encode())
+
+
+async def _accepts(host: str, port: int) -> None:
+    """Return when something listens at the address."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(PROBE_S)
+        else:
+            writer.close()
+            return
