@@ -19,6 +19,15 @@ CSR_BYTES_MAX: Final = 16 * KIB
 CERTIFICATE_BYTES_MAX: Final = 32 * KIB
 CHAIN_CERTIFICATES_MAX: Final = 10
 KEY_FILE_BYTES_MAX: Final = 64 * KIB
+ALTERNATIVE_NAMES_MAX: Final = 100
+PROFILE_CHARS_MAX: Final = 16 * KIB
+PROFILE_BACKDATE_S_MAX: Final = 7 * 86_400
+PROFILE_VALIDITY_S_MAX: Final = 50 * 365 * 86_400
+
+# What opening a key file may cost, whatever the file says: memory for scrypt, rounds of work for both functions.
+KEY_SCRYPT_BYTES_MAX: Final = 256 * KIB * KIB
+KEY_SCRYPT_WORK_MAX: Final = 1 << 23
+KEY_PBKDF2_ROUNDS_MAX: Final = 10_000_000
 
 # Policy documents. AWS counts 2,048 characters without white space and takes up to 404,600 raw ones.
 POLICY_DOCUMENT_CHARS_MAX: Final = 404_600
@@ -29,6 +38,18 @@ MATCHED_TEXT_CHARS_MAX: Final = 65_535 + 256
 # MQTT 3.1.1: what the wire format itself can say.
 MQTT_REMAINING_LENGTH_MAX: Final = 268_435_455
 MQTT_STRING_BYTES_MAX: Final = 65_535
+
+# The database.
+DATABASE_CONNECTIONS_MAX: Final = 16
+"""Connections that one process holds to its database."""
+DATABASE_CONNECTION_WAIT_S_MAX: Final = 5.0
+"""Longest wait for one of them, and for a server to take a new one."""
+DATABASE_SILENCE_S_MAX: Final = 10.0
+"""Longest silence of a database server before its connection counts as lost."""
+WRITE_WAIT_S_MAX: Final = 10.0
+"""Longest wait of a writer for its turn; then it is told to come again."""
+LIST_ROWS_MAX: Final = 1000
+"""Rows of one page of any list."""
 
 # The journal.
 JOURNAL_ENTRY_BYTES_MAX: Final = 256 * KIB

@@ -1,0 +1,1 @@
+"""Who may have what: tokens and other proofs, and the flow from a proof to a certificate."""

@@ -1,0 +1,36 @@
+"""Read the journal: forwards for those who follow it, backwards for those who look."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Row, select
+
+from troth.journal import tables
+from troth.journal.record import Entry, parse_entry
+from troth.limits import LIST_ROWS_MAX
+
+
+def head(connection: Connection) -> int:
+    """Return the number of the last entry that `connection` sees; 0 in an empty journal."""
+    return int(connection.execute(select(tables.head.c.size)).scalar_one())
+
+
+def list_after(connection: Connection, number: int, limit: int = LIST_ROWS_MAX) -> list[Entry]:
+    """Return the entries after `number`, oldest first, at most `limit` and `LIST_ROWS_MAX`."""
+    statement = select(tables.entries.c.body).where(tables.entries.c.number > number).order_by(tables.entries.c.number)
+    return _entries(connection.execute(statement.limit(min(limit, LIST_ROWS_MAX))).all())
+
+
+def list_before(
+    connection: Connection, number: int | None = None, subject: str | None = None, limit: int = LIST_ROWS_MAX
+) -> list[Entry]:
+    """Return the entries before `number` (None: from the end), newest first, all of them or those of one subject."""
+    statement = select(tables.entries.c.body).order_by(tables.entries.c.number.desc())
+    if number is not None:
+        statement = statement.where(tables.entries.c.number < number)
+    if subject is not None:
+        statement = statement.where(tables.entries.c.subject == subject)
+    return _entries(connection.execute(statement.limit(min(limit, LIST_ROWS_MAX))).all())
+
+
+def _entries(rows: Sequence[Row[bytes]]) -> list[Entry]:
+    return [parse_entry(body) for (body,) in rows]

@@ -1,0 +1,95 @@
+"""One entry of the journal and its bytes, the same for everyone who ever hashes them. Pure: no database, no clock.
+
+The bytes are JSON with sorted keys, no white space, ASCII only. Their hash is the leaf of a Merkle tree
+(RFC 9162, section 2.1.1), so that proofs can be made of entries written before proofs were.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from troth.errors import Bug, Fault, Kind
+from troth.limits import JOURNAL_ENTRY_BYTES_MAX
+
+_AT_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+_FIELDS: Final = {"number", "at", "actor", "kind", "subject", "data", "why"}
+_SCALARS: Final = (str, int, bool, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happened, when, by whom, to what, and why."""
+
+    number: int
+    """Its place, from 1, without gaps."""
+    at: datetime
+    """When the change was made, in UTC, to the microsecond."""
+    actor: str
+    """Who made it: ``operator:cli``, ``device:<thing>``, ``system:authority``…"""
+    kind: str
+    """``<noun>.<what happened>``, as ``certificate.revoked``."""
+    subject: str
+    """The name or id of the noun."""
+    data: Mapping[str, Any]
+    """What a follower needs to act on it: JSON values, no floats."""
+    why: str = ""
+    """The reason that the actor gave."""
+
+
+def render_entry(entry: Entry) -> bytes:
+    """Return the canonical bytes.
+
+    Raises `Bug` for values that JSON cannot say exactly, `Fault` (too large) above `JOURNAL_ENTRY_BYTES_MAX`.
+    """
+    _require_exact(entry.data)
+    value = {
+        "number": entry.number,
+        "at": entry.at.astimezone(UTC).strftime(_AT_FORMAT),
+        "actor": entry.actor,
+        "kind": entry.kind,
+        "subject": entry.subject,
+        "data": entry.data,
+        "why": entry.why,
+    }
+    body = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    if len(body) > JOURNAL_ENTRY_BYTES_MAX:
+        raise Fault(Kind.TOO_LARGE, f"a change may record at most {JOURNAL_ENTRY_BYTES_MAX} bytes", detail=entry.kind)
+    return body
+
+
+def parse_entry(body: bytes) -> Entry:
+    """Return the entry that `render_entry` made these bytes of. Raises `Fault` (malformed) for any other bytes."""
+    try:
+        value = json.loads(body)
+        if not isinstance(value, dict) or value.keys() != _FIELDS:
+            raise ValueError("not the fields of an entry")
+        texts = (value["actor"], value["kind"], value["subject"], value["why"])
+        if type(value["number"]) is not int or type(value["data"]) is not dict or {*map(type, texts)} != {str}:
+            raise ValueError("not the types of an entry")
+        value["at"] = datetime.strptime(value["at"], _AT_FORMAT).replace(tzinfo=UTC)
+        entry = Entry(**value)
+        if render_entry(entry) != body:
+            raise ValueError("not the canonical bytes")
+    except (ValueError, TypeError, AttributeError, RecursionError, Bug) as error:
+        raise Fault(Kind.MALFORMED, "a journal entry cannot be read", detail=str(error)) from error
+    return entry
+
+
+def leaf_hash(body: bytes) -> bytes:
+    """Return the entry's leaf hash: SHA-256 of a zero byte and the canonical bytes (RFC 9162, section 2.1.1)."""
+    return hashlib.sha256(b"\x00" + body).digest()
+
+
+def _require_exact(value: object) -> None:
+    match value:
+        case dict() if all(isinstance(key, str) for key in value):
+            for part in value.values():
+                _require_exact(part)
+        case list() | tuple():
+            for part in value:
+                _require_exact(part)
+        case _ if not isinstance(value, _SCALARS):
+            raise Bug(f"a journal entry cannot say {value!r}")

@@ -1,0 +1,82 @@
+"""The journal as change feed: every entry after a position, in order, soon after its commit, each one once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Final
+
+from troth.clock import Clock
+from troth.journal.change import CHANNEL
+from troth.journal.entries import head, list_after
+from troth.journal.record import Entry
+from troth.limits import DATABASE_SILENCE_S_MAX, LIST_ROWS_MAX
+from troth.store.connect import Database
+from troth.store.faults import unavailable
+from troth.store.read import read
+from troth.store.watch import watch
+
+__all__ = ["POLL_S", "Follower", "head", "read_after"]
+
+POLL_S: Final = 0.05
+"""SQLite: seconds between two looks whether anything was committed."""
+
+
+def read_after(db: Database, number: int, limit: int = LIST_ROWS_MAX) -> list[Entry]:
+    """Return the entries after `number`, oldest first, at most `limit`. Blocks. Raises `Fault` (unavailable)."""
+    with read(db) as connection:
+        return list_after(connection, number, limit)
+
+
+class Follower:
+    """Reads the journal as it grows. One user at a time, in one event loop.
+
+    `position` is the number of the last entry handed out: start it at the `head` of the snapshot from which the
+    follower's user loaded its state, so that nothing falls between.
+    """
+
+    def __init__(self, db: Database, clock: Clock, position: int, poll_s: float = POLL_S) -> None:
+        self.position = position
+        self._db = db
+        self._clock = clock
+        self._poll_s = poll_s
+        self._seen_at = clock.now()
+        self._blind = False
+
+    @property
+    def blind_since(self) -> datetime | None:
+        """The last moment up to which every change is known to have been seen; None while the database answers.
+
+        Set before `entries` raises, cleared when it has read the journal again.
+        """
+        return self._seen_at if self._blind else None
+
+    async def entries(self) -> AsyncIterator[list[Entry]]:
+        """Yield lists of entries, none of them empty, without end; never skip or repeat one.
+
+        Raises `Fault` (unavailable) when the database stops answering; call it again to go on where it stopped.
+        Close it (`contextlib.aclosing`) to give its connection back.
+        """
+        try:
+            async with watch(self._db, CHANNEL, self._poll_s) as commits:
+                while True:
+                    # Read after the watch stands: what is committed during the read ends the wait that follows it.
+                    asked_at = self._clock.now()
+                    found = await self._read()
+                    self._seen_at, self._blind = asked_at, False
+                    if found:
+                        self.position = found[-1].number
+                        yield found
+                    if len(found) == LIST_ROWS_MAX:
+                        continue
+                    while not await commits.wait():
+                        self._seen_at = self._clock.now()
+        except Exception:
+            self._blind = True
+            raise
+
+    async def _read(self) -> list[Entry]:
+        try:
+            async with asyncio.timeout(DATABASE_SILENCE_S_MAX):
+                return await asyncio.to_thread(read_after, self._db, self.position)
+        except TimeoutError as error:
+            raise unavailable("no answer in time") from error
