@@ -1,6 +1,5 @@
 """What every test stands on: the ``needs`` marker, and the rule that nothing may go unrun under ``CI=true``."""
 
-import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ def known_programs() -> dict[str, str]:
 def present(program: str) -> bool:
     """Say whether `program` can be run here; Mosquitto and PostgreSQL stand outside a user's PATH on Debian."""
     if program == "postgresql":
-        return bool(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+        return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return shutil.which(program) is not None or Path("/usr/sbin", program).exists()
 
 
