@@ -34,10 +34,22 @@ POLICY_DOCUMENT_CHARS_MAX: Final = 404_600
 POLICIES_PER_TARGET_MAX: Final = 10
 POLICY_VERSIONS_MAX: Final = 5
 MATCHED_TEXT_CHARS_MAX: Final = 65_535 + 256
+CERTIFICATE_ATTRIBUTE_VALUES_MAX: Final = 5
+"""Values of one certificate attribute that policy can see; AWS ignores further ones."""
+SUBSTITUTED_CHARS_MAX: Final = 1024
+"""Characters of a certificate attribute that a policy variable can stand for (AWS: 1,024)."""
+DECISIONS_CACHED_MAX: Final = 512
+"""Decisions that one grant remembers, for each of publish, subscribe, receive and retain."""
+DECISION_CACHED_CHARS_MAX: Final = 256
+"""Characters of the longest topic whose decision a grant remembers."""
 
 # MQTT 3.1.1: what the wire format itself can say.
 MQTT_REMAINING_LENGTH_MAX: Final = 268_435_455
 MQTT_STRING_BYTES_MAX: Final = 65_535
+MQTT_TOPICS_KNOWN_MAX: Final = 64
+"""Topic names that a reader of one connection remembers as checked."""
+MQTT_TOPIC_KNOWN_BYTES_MAX: Final = 128
+"""Bytes of the longest topic name that it remembers."""
 
 # The database.
 DATABASE_CONNECTIONS_MAX: Final = 16
@@ -50,13 +62,49 @@ WRITE_WAIT_S_MAX: Final = 10.0
 """Longest wait of a writer for its turn; then it is told to come again."""
 LIST_ROWS_MAX: Final = 1000
 """Rows of one page of any list."""
+THINGS_PER_CERTIFICATE_MAX: Final = 50
+"""Things one certificate may be attached to; all of them are loaded when it connects."""
+ISSUERS_MAX: Final = 1000
+"""Certification authorities of one home."""
+DECISION_TEXT_CHARS_MAX: Final = 1280
+"""Characters kept of each text of a decision; what is longer is cut."""
 
 # The journal.
 JOURNAL_ENTRY_BYTES_MAX: Final = 256 * KIB
 
 # EST (RFC 7030): a request travels in base64.
 EST_BODY_BYTES_MAX: Final = 2 * CSR_BYTES_MAX
+EST_CERTIFICATES_BYTES_MAX: Final = 2 * CHAIN_CERTIFICATES_MAX * CERTIFICATE_BYTES_MAX
+"""Bytes of an answer with certificates, as the device reads it."""
+PROBLEM_BYTES_MAX: Final = 64 * KIB
+"""Bytes of an HTTP answer that tells of a fault, as the one who asked reads it."""
 TOKEN_CHARS_MAX: Final = 128
+
+# The authority.
+INTENT_AGE_S_MAX: Final = 900
+"""An intent to issue that has waited longer is refused: whoever asked has gone, and asks again."""
+INTENT_AHEAD_S_MAX: Final = 60
+"""How far the clock that wrote an intent may be ahead of the authority's."""
+INTENTS_PER_CHANGE_MAX: Final = 64
+"""Certificates whose conclusions are committed together when several wait."""
+REFUSAL_CHARS_MAX: Final = 1000
+"""Characters kept of the reason why nothing was signed."""
+
+# Enrollment.
+ENROLLMENT_WAIT_S_MAX: Final = 10.0
+"""Longest wait of one who enrolls for the authority; the same request finds the answer later."""
+ENROLLMENTS_PENDING_MAX: Final = 1000
+"""Enrollments under way at once in one worker."""
+FAILED_PROOFS_PER_MINUTE_MAX: Final = 20
+"""Enrollments of one address that one worker lets fail within a minute before it answers no more of them."""
+ADDRESSES_WATCHED_MAX: Final = 10_000
+"""Addresses whose failures one worker remembers; beyond, the oldest go first."""
+
+# TLS. A handshake is a ClientHello, at most ten certificates, a signature and a MAC; an ML-DSA-87 certificate has 7.5 KiB.
+TLS_HANDSHAKE_BYTES_MAX: Final = 128 * KIB
+# After our last word we listen for the peer's, so that a reset does not overtake what we said (RFC 9112, 9.6).
+TLS_LINGER_S: Final = 2.0
+TLS_LINGER_BYTES_MAX: Final = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +133,8 @@ class Limits:
     """Bytes waiting for a slow reader before it is read no further; twice that ends its connection."""
     handshakes_pending_max: int = 1000
     """TLS handshakes under way at once in one worker."""
+    request_s: float = 30.0
+    """Seconds from the first moment that an HTTP request could come to its last byte."""
     connections_max: int = 20_000
     """Connections of one worker."""
     decision_rows_max: int = 100_000
