@@ -1,0 +1,1 @@
+"""Certificates as values: requests, profiles, building, lint and verification. Knows no file, clock or randomness."""

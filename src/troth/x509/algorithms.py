@@ -1,0 +1,97 @@
+"""The kinds of key that are taken and made, and the one signature scheme of each.
+
+Knows no private key's whereabouts. RFC 5480 and 5758 (ECDSA), RFC 8410 (Ed25519), RFC 3279 and 4055 (RSA).
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from troth.errors import Fault, Kind
+
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+
+class KeyAlgorithm(StrEnum):
+    """A kind of key together with its size: what profiles list and people read."""
+
+    P256 = "P-256"
+    P384 = "P-384"
+    ED25519 = "Ed25519"
+    RSA2048 = "RSA-2048"
+    RSA3072 = "RSA-3072"
+    RSA4096 = "RSA-4096"
+
+
+RSA_EXPONENT: Final = 65_537
+RSA_BITS: Final = {KeyAlgorithm.RSA2048: 2048, KeyAlgorithm.RSA3072: 3072, KeyAlgorithm.RSA4096: 4096}
+CURVES: Final[dict[KeyAlgorithm, ec.EllipticCurve]] = {
+    KeyAlgorithm.P256: ec.SECP256R1(),
+    KeyAlgorithm.P384: ec.SECP384R1(),
+}
+
+_BY_BITS: Final = {bits: algorithm for algorithm, bits in RSA_BITS.items()}
+_BY_CURVE: Final = {curve.name: algorithm for algorithm, curve in CURVES.items()}
+
+_HASHES: Final[dict[KeyAlgorithm, hashes.SHA256 | hashes.SHA384 | None]] = {
+    KeyAlgorithm.P256: hashes.SHA256(),
+    KeyAlgorithm.P384: hashes.SHA384(),
+    KeyAlgorithm.ED25519: None,
+    KeyAlgorithm.RSA2048: hashes.SHA256(),
+    KeyAlgorithm.RSA3072: hashes.SHA256(),
+    KeyAlgorithm.RSA4096: hashes.SHA256(),
+}
+
+# AlgorithmIdentifier in DER. The parameters are absent for ECDSA (RFC 5758, 3.2) and Ed25519 (RFC 8410, 3) and NULL for
+# RSA (RFC 4055, 5).
+_ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+_ECDSA_SHA384: Final = bytes.fromhex("300a06082a8648ce3d040303")
+_ED25519: Final = bytes.fromhex("300506032b6570")
+_RSA_SHA256: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
+_IDENTIFIERS: Final = {
+    KeyAlgorithm.P256: _ECDSA_SHA256,
+    KeyAlgorithm.P384: _ECDSA_SHA384,
+    KeyAlgorithm.ED25519: _ED25519,
+    KeyAlgorithm.RSA2048: _RSA_SHA256,
+    KeyAlgorithm.RSA3072: _RSA_SHA256,
+    KeyAlgorithm.RSA4096: _RSA_SHA256,
+}
+
+
+def algorithm_of(public_key: object) -> KeyAlgorithm:
+    """Return the algorithm of a public key of `cryptography`. Raises `Fault` (bad key) for any that is not listed."""
+    match public_key:
+        case ec.EllipticCurvePublicKey():
+            found = _BY_CURVE.get(public_key.curve.name)
+            what = f"curve {public_key.curve.name}"
+        case ed25519.Ed25519PublicKey():
+            return KeyAlgorithm.ED25519
+        case rsa.RSAPublicKey():
+            if public_key.public_numbers().e != RSA_EXPONENT:
+                raise Fault(Kind.BAD_KEY, f"an RSA key's public exponent must be {RSA_EXPONENT}")
+            found = _BY_BITS.get(public_key.key_size)
+            what = f"RSA with {public_key.key_size} bits"
+        case _:
+            found = None
+            what = f"a {type(public_key).__name__.removesuffix('PublicKey')} key"
+    if found is None:
+        raise Fault(Kind.BAD_KEY, f"{what} is not taken", hint=f"use one of {', '.join(KeyAlgorithm)}")
+    return found
+
+
+def signature_hash(algorithm: KeyAlgorithm) -> hashes.SHA256 | hashes.SHA384 | None:
+    """Return the hash that a key of this algorithm signs with; None where the scheme has its own (Ed25519)."""
+    return _HASHES[algorithm]
+
+
+def signature_identifier(algorithm: KeyAlgorithm) -> bytes:
+    """Return the DER AlgorithmIdentifier of the signatures that a key of this algorithm makes."""
+    return _IDENTIFIERS[algorithm]
+
+
+def is_sound_hash(used: hashes.HashAlgorithm | None) -> bool:
+    """Say whether a signature over this hash counts for anything: SHA-2 of 256 bits or more, or the scheme's own."""
+    return used is None or isinstance(used, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)

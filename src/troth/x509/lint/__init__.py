@@ -1,0 +1,63 @@
+"""What must hold of a certificate before a CA key signs it: the rules, one per file, each citing its clause.
+
+Rules look at the real bytes (signed with a throwaway key), never at what they were built from. Every finding forbids.
+"""
+
+from typing import Final
+
+from cryptography import x509
+
+from troth.x509.certificates import UNREADABLE
+from troth.x509.lint.alternative_names import ALTERNATIVE_NAMES
+from troth.x509.lint.authority_information_access import AUTHORITY_INFORMATION_ACCESS
+from troth.x509.lint.authority_key_identifier import AUTHORITY_KEY_IDENTIFIER
+from troth.x509.lint.basic_constraints import BASIC_CONSTRAINTS
+from troth.x509.lint.extended_key_usage import EXTENDED_KEY_USAGE
+from troth.x509.lint.issuer_name import ISSUER_NAME
+from troth.x509.lint.key_usage import KEY_USAGE
+from troth.x509.lint.known_extensions import KNOWN_EXTENSIONS
+from troth.x509.lint.name_constraints import NAME_CONSTRAINTS
+from troth.x509.lint.public_key import PUBLIC_KEY
+from troth.x509.lint.rule import Case, Finding, Rule
+from troth.x509.lint.serial_number import SERIAL_NUMBER
+from troth.x509.lint.signature_algorithm import SIGNATURE_ALGORITHM
+from troth.x509.lint.subject import SUBJECT
+from troth.x509.lint.subject_key_identifier import SUBJECT_KEY_IDENTIFIER
+from troth.x509.lint.time_encoding import TIME_ENCODING
+from troth.x509.lint.validity import VALIDITY
+from troth.x509.lint.version import VERSION
+from troth.x509.profiles import Profile
+
+__all__ = ["RULES", "Finding", "Rule", "lint"]
+
+RULES: Final[tuple[Rule, ...]] = (
+    VERSION,
+    SERIAL_NUMBER,
+    SIGNATURE_ALGORITHM,
+    ISSUER_NAME,
+    VALIDITY,
+    TIME_ENCODING,
+    SUBJECT,
+    PUBLIC_KEY,
+    KNOWN_EXTENSIONS,
+    BASIC_CONSTRAINTS,
+    KEY_USAGE,
+    EXTENDED_KEY_USAGE,
+    ALTERNATIVE_NAMES,
+    NAME_CONSTRAINTS,
+    SUBJECT_KEY_IDENTIFIER,
+    AUTHORITY_KEY_IDENTIFIER,
+    AUTHORITY_INFORMATION_ACCESS,
+)
+
+
+def lint(certificate: x509.Certificate, profile: Profile, issuer: x509.Certificate | None) -> tuple[Finding, ...]:
+    """Return everything that forbids signing `certificate` under `profile` as `issuer` (None: it signs itself)."""
+    case = Case(certificate, profile, issuer or certificate, is_self_signed=issuer is None)
+    findings: list[Finding] = []
+    for rule in RULES:
+        try:
+            findings.extend(Finding(rule.name, rule.clause, message) for message in rule.check(case))
+        except UNREADABLE as error:
+            findings.append(Finding(rule.name, rule.clause, f"cannot be read: {error}"))
+    return tuple(findings)
