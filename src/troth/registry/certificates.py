@@ -1,0 +1,244 @@
+"""Certificates: which there are, whose they are and whether they are in force. Signs and verifies nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import Connection, Row, Select, select, tuple_, update
+
+from troth.errors import Fault, Kind
+from troth.journal.change import Change
+from troth.registry import tables
+from troth.registry.paging import PAGE_ROWS, page_rows
+from troth.x509.certificates import certificate_id, serial_text, subject_text
+
+CERTIFICATE_ISSUED: Final = "certificate.issued"
+CERTIFICATE_ACTIVATED: Final = "certificate.activated"
+CERTIFICATE_DEACTIVATED: Final = "certificate.deactivated"
+CERTIFICATE_REVOKED: Final = "certificate.revoked"
+
+ID_CHARS: Final = 64
+ID_PREFIX_CHARS_MIN: Final = 4
+
+_COLUMNS: Final = tables.certificates.c
+
+
+class CertificateState(StrEnum):
+    """Whether a certificate is in force; AWS IoT's words. Only ACTIVE lets its holder in."""
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+    PENDING_ACTIVATION = "PENDING_ACTIVATION"
+    REVOKED = "REVOKED"
+
+
+_ENTERED: Final = {
+    CertificateState.ACTIVE: CERTIFICATE_ACTIVATED,
+    CertificateState.INACTIVE: CERTIFICATE_DEACTIVATED,
+    CertificateState.REVOKED: CERTIFICATE_REVOKED,
+}
+"""The states that a certificate can be put into, and the entry that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """A certificate as the registry knows it."""
+
+    certificate_id: str
+    issuer_id: str
+    """The certificate id of its issuer."""
+    serial: str
+    """Lower-case hex."""
+    subject: str
+    """As RFC 4514 writes it."""
+    thing: str | None
+    """The thing it was issued for."""
+    profile: str
+    method: str
+    """How it came here: the way in which its holder proved who it is."""
+    state: CertificateState
+    der: bytes
+    not_before: datetime
+    not_after: datetime
+    created_at: datetime
+    changed_at: datetime
+    """When `state` last changed."""
+    revoked_at: datetime | None
+    reason: str | None
+    """Why its state is what it is; for REVOKED a reason of RFC 5280, section 5.3.1."""
+
+
+def add_certificate(
+    change: Change,
+    certificate: x509.Certificate,
+    *,
+    issuer_id: str,
+    profile: str,
+    thing: str | None,
+    method: str,
+    state: CertificateState = CertificateState.ACTIVE,
+    intent: str | None = None,
+) -> CertificateRow:
+    """Add a certificate. `intent` is the id under which the authority was asked for it; the entry names it.
+
+    Raises `Fault` (conflict) when the certificate, or another with its issuer and serial, is there already.
+    """
+    identity, serial = certificate_id(certificate), serial_text(certificate)
+    connection = change.connection
+    if find_certificate(connection, identity) or find_by_serial(connection, issuer_id, serial):
+        raise Fault(Kind.CONFLICT, "the certificate, or its serial number, is registered already", detail=identity)
+    row = CertificateRow(
+        certificate_id=identity,
+        issuer_id=issuer_id,
+        serial=serial,
+        subject=subject_text(certificate.subject),
+        thing=thing,
+        profile=profile,
+        method=method,
+        state=state,
+        der=certificate.public_bytes(Encoding.DER),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        created_at=change.at,
+        changed_at=change.at,
+        revoked_at=None,
+        reason=None,
+    )
+    change.execute(tables.certificates.insert().values({name: getattr(row, name) for name in row.__slots__}))
+    change.record(
+        CERTIFICATE_ISSUED,
+        identity,
+        certificate_id=identity,
+        thing=thing,
+        issuer_id=issuer_id,
+        serial=serial,
+        profile=profile,
+        method=method,
+        state=state.value,
+        not_after=row.not_after.isoformat(),
+        intent=intent,
+    )
+    return row
+
+
+def set_state(change: Change, identity: str, state: CertificateState, reason: str | None = None) -> CertificateRow:
+    """Put a certificate into a state; where it is in that state already, nothing changes. Revoked is for ever.
+
+    `identity` is the whole certificate id. Raises `Fault`: not found; conflict when it is revoked, or for
+    PENDING_ACTIVATION, to which nothing returns.
+    """
+    row = lock_certificate(change, identity)
+    if row.state is state:
+        return row
+    if row.state is CertificateState.REVOKED:
+        hint = "a revoked certificate stays revoked: enroll the device anew"
+        raise Fault(Kind.CONFLICT, f"certificate {identity[:12]} is revoked", hint=hint)
+    if state not in _ENTERED:
+        raise Fault(Kind.CONFLICT, f"a certificate cannot be put into state {state}")
+    revoked_at = change.at if state is CertificateState.REVOKED else None
+    change.execute(
+        update(tables.certificates)
+        .where(_COLUMNS.certificate_id == identity)
+        .values(state=state, reason=reason, changed_at=change.at, revoked_at=revoked_at)
+    )
+    change.record(
+        _ENTERED[state],
+        identity,
+        certificate_id=identity,
+        thing=row.thing,
+        issuer_id=row.issuer_id,
+        serial=row.serial,
+        state=state.value,
+        reason=reason,
+    )
+    return get_certificate(change.connection, identity)
+
+
+def find_certificate(connection: Connection, identity: str) -> CertificateRow | None:
+    """Return the certificate with this whole id, or None."""
+    return _one(connection, _select().where(_COLUMNS.certificate_id == identity))
+
+
+def find_by_serial(connection: Connection, issuer_id: str, serial: str) -> CertificateRow | None:
+    """Return the certificate that this issuer gave this serial number (lower-case hex), or None."""
+    return _one(connection, _select().where(_COLUMNS.issuer_id == issuer_id, _COLUMNS.serial == serial))
+
+
+def get_certificate(connection: Connection, prefix: str) -> CertificateRow:
+    """Return the one certificate whose id begins with `prefix`, of `ID_PREFIX_CHARS_MIN` hex digits or more.
+
+    Raises `Fault`: malformed; not found; conflict when several begin so.
+    """
+    prefix = prefix.lower()
+    if not ID_PREFIX_CHARS_MIN <= len(prefix) <= ID_CHARS or not set(prefix) <= set("0123456789abcdef"):
+        hint = f"give {ID_PREFIX_CHARS_MIN} to {ID_CHARS} hex digits: troth cert list shows them"
+        raise Fault(Kind.MALFORMED, f"{prefix[:ID_CHARS]!r} is not the beginning of a certificate id", hint=hint)
+    # Bounds of full length order alike under every collation, which LIKE or a shorter bound would not.
+    within = _COLUMNS.certificate_id.between(prefix.ljust(ID_CHARS, "0"), prefix.ljust(ID_CHARS, "f"))
+    rows = connection.execute(_select().where(within).limit(2)).all()
+    if not rows:
+        hint = "troth cert list shows those that exist"
+        raise Fault(Kind.NOT_FOUND, f"there is no certificate {prefix!r}", hint=hint)
+    if len(rows) > 1:
+        raise Fault(Kind.CONFLICT, f"several certificates begin with {prefix!r}", hint="give more of its digits")
+    return _row(rows[0])
+
+
+def lock_certificate(change: Change, identity: str) -> CertificateRow:
+    """Return the certificate with this whole id, which no other change touches until this one is committed.
+
+    Raises `Fault` (not found).
+    """
+    row = change.execute(_select().where(_COLUMNS.certificate_id == identity).with_for_update()).one_or_none()
+    if row is None:
+        hint = "troth cert list shows those that exist"
+        raise Fault(Kind.NOT_FOUND, f"there is no certificate {identity[:ID_CHARS]!r}", hint=hint)
+    return _row(row)
+
+
+def list_certificates(
+    connection: Connection,
+    *,
+    thing: str | None = None,
+    state: CertificateState | None = None,
+    expiring_before: datetime | None = None,
+    after: str | None = None,
+    limit: int = PAGE_ROWS,
+) -> list[CertificateRow]:
+    """Return the certificates that meet every condition given, after the id `after`, at most `limit`.
+
+    In the order of their ids, or with `expiring_before` of their expiry. `thing` is the one they were issued for.
+    """
+    statement = _select().limit(page_rows(limit))
+    if thing is not None:
+        statement = statement.where(_COLUMNS.thing == thing)
+    if state is not None:
+        statement = statement.where(_COLUMNS.state == state)
+    if expiring_before is None:
+        statement = statement.order_by(_COLUMNS.certificate_id)
+        if after is not None:
+            statement = statement.where(_COLUMNS.certificate_id > after)
+        return [_row(row) for row in connection.execute(statement)]
+    statement = statement.where(_COLUMNS.not_after < expiring_before)
+    statement = statement.order_by(_COLUMNS.not_after, _COLUMNS.certificate_id)
+    if after is not None:
+        place = (get_certificate(connection, after).not_after, after)
+        statement = statement.where(tuple_(_COLUMNS.not_after, _COLUMNS.certificate_id) > place)
+    return [_row(row) for row in connection.execute(statement)]
+
+
+def _select() -> Select[Any]:
+    return select(tables.certificates)
+
+
+def _one(connection: Connection, statement: Select[Any]) -> CertificateRow | None:
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else _row(row)
+
+
+def _row(row: Row[Any]) -> CertificateRow:
+    values = dict(row._mapping)
+    return CertificateRow(**{**values, "state": CertificateState(values["state"])})

@@ -1,0 +1,182 @@
+"""Policies, and what they are attached to. Decides nothing: `troth.policy` does."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, tuple_
+
+from troth.errors import Bug, Fault, Kind
+from troth.journal.change import Change
+from troth.limits import DEFAULT, POLICIES_PER_TARGET_MAX, Limits
+from troth.names import parse_policy_name
+from troth.policy.document import parse_document
+from troth.registry import tables
+from troth.registry.certificates import lock_certificate
+from troth.registry.paging import PAGE_ROWS, page_rows
+from troth.registry.things import lock_thing
+
+POLICY_CREATED: Final = "policy.created"
+POLICY_ATTACHED: Final = "policy.attached"
+POLICY_DETACHED: Final = "policy.detached"
+
+_ATTACHMENTS: Final = tables.policy_attachments.c
+
+
+class TargetKind(StrEnum):
+    """What a policy can be attached to."""
+
+    THING = "thing"
+    CERTIFICATE = "certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy in the version that is in force."""
+
+    name: str
+    version: int
+    document: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a policy is attached to."""
+
+    kind: TargetKind
+    name: str
+    """A thing's name or a certificate's id."""
+
+
+def create_policy(change: Change, name: str, document: str, limits: Limits = DEFAULT) -> Policy:
+    """Create a policy in its version 1; one that exists with this very text stays as it is.
+
+    Raises `Fault`: malformed or too large for a name or a document that cannot be, saying where; conflict when the
+    policy exists with another document.
+    """
+    parse_policy_name(name)
+    parse_document(document, limits)
+    existing = find_policy(change.connection, name)
+    if existing is None:
+        change.execute(
+            tables.policies.insert().values(name=name, default_version=1, created_at=change.at, updated_at=change.at)
+        )
+        change.execute(
+            tables.policy_versions.insert().values(policy=name, version=1, document=document, created_at=change.at)
+        )
+        change.record(POLICY_CREATED, name, policy=name, version=1, document=document)
+        return Policy(name, 1, document, change.at, change.at)
+    if existing.document != document:
+        raise Fault(Kind.CONFLICT, f"policy {name!r} exists with another document", hint="choose another name")
+    return existing
+
+
+def find_policy(connection: Connection, name: str) -> Policy | None:
+    """Return the policy, or None."""
+    row = connection.execute(_select().where(tables.policies.c.name == name)).one_or_none()
+    return None if row is None else _policy(row)
+
+
+def get_policy(connection: Connection, name: str) -> Policy:
+    """Return the policy. Raises `Fault` (not found)."""
+    found = find_policy(connection, name)
+    if found is None:
+        hint = "create it first: troth policy create NAME FILE"
+        raise Fault(Kind.NOT_FOUND, f"there is no policy {name!r}", hint=hint)
+    return found
+
+
+def list_policies(connection: Connection, after: str | None = None, limit: int = PAGE_ROWS) -> list[Policy]:
+    """Return the policies after `after` in the order of their names, at most `limit`."""
+    statement = _select().order_by(tables.policies.c.name).limit(page_rows(limit))
+    if after is not None:
+        statement = statement.where(tables.policies.c.name > after)
+    return [_policy(row) for row in connection.execute(statement)]
+
+
+def list_attached(connection: Connection, target: Target) -> list[str]:
+    """Return the names of the policies attached to `target`, in order; there are at most `POLICIES_PER_TARGET_MAX`."""
+    return list(connection.scalars(select(_ATTACHMENTS.policy).where(*_is(target)).order_by(_ATTACHMENTS.policy)))
+
+
+def list_targets(
+    connection: Connection, name: str, after: Target | None = None, limit: int = PAGE_ROWS
+) -> list[Target]:
+    """Return what policy `name` is attached to, after `after`, certificates before things, at most `limit`."""
+    statement = (
+        select(_ATTACHMENTS.target_kind, _ATTACHMENTS.target)
+        .where(_ATTACHMENTS.policy == name)
+        .order_by(_ATTACHMENTS.target_kind, _ATTACHMENTS.target)
+        .limit(page_rows(limit))
+    )
+    if after is not None:
+        place = tuple_(_ATTACHMENTS.target_kind, _ATTACHMENTS.target)
+        statement = statement.where(place > (after.kind, after.name))
+    return [Target(TargetKind(kind), target) for kind, target in connection.execute(statement)]
+
+
+def attach_policy(change: Change, name: str, *, thing: str | None = None, certificate_id: str | None = None) -> None:
+    """Attach a policy to one thing or one certificate; where it is attached already, nothing changes.
+
+    Raises `Fault`: not found for the policy or its target; too large above `POLICIES_PER_TARGET_MAX`.
+    """
+    get_policy(change.connection, name)
+    target = _lock_target(change, thing, certificate_id)
+    attached = list_attached(change.connection, target)
+    if name in attached:
+        return
+    if len(attached) >= POLICIES_PER_TARGET_MAX:
+        hint = "detach one, or join two into one document"
+        message = f"a {target.kind} may have at most {POLICIES_PER_TARGET_MAX} policies"
+        raise Fault(Kind.TOO_LARGE, message, hint=hint)
+    change.execute(
+        tables.policy_attachments.insert().values(
+            policy=name, target_kind=target.kind, target=target.name, attached_at=change.at
+        )
+    )
+    change.record(POLICY_ATTACHED, name, policy=name, target_kind=target.kind.value, target=target.name)
+
+
+def detach_policy(change: Change, name: str, *, thing: str | None = None, certificate_id: str | None = None) -> None:
+    """Detach a policy from one thing or one certificate. Raises `Fault` (not found) when it is not attached."""
+    target = _target(thing, certificate_id)
+    done = change.execute(delete(tables.policy_attachments).where(*_is(target), _ATTACHMENTS.policy == name))
+    if done.rowcount == 0:
+        message = f"policy {name!r} is not attached to {target.kind} {target.name!r}"
+        raise Fault(Kind.NOT_FOUND, message, hint="see what is attached: troth policy show NAME")
+    change.record(POLICY_DETACHED, name, policy=name, target_kind=target.kind.value, target=target.name)
+
+
+def _select() -> Select[Any]:
+    policies, versions = tables.policies, tables.policy_versions
+    in_force = (versions.c.policy == policies.c.name) & (versions.c.version == policies.c.default_version)
+    return select(policies, versions.c.document).join(versions, in_force)
+
+
+def _policy(row: Row[Any]) -> Policy:
+    return Policy(row.name, row.default_version, row.document, row.created_at, row.updated_at)
+
+
+def _is(target: Target) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return _ATTACHMENTS.target_kind == target.kind, _ATTACHMENTS.target == target.name
+
+
+def _target(thing: str | None, certificate_id: str | None) -> Target:
+    if thing is not None and certificate_id is None:
+        return Target(TargetKind.THING, thing)
+    if certificate_id is not None and thing is None:
+        return Target(TargetKind.CERTIFICATE, certificate_id)
+    raise Bug("a policy is attached to one thing or to one certificate")
+
+
+def _lock_target(change: Change, thing: str | None, certificate_id: str | None) -> Target:
+    # The lock keeps two changes from both finding room for the last policy.
+    target = _target(thing, certificate_id)
+    if target.kind is TargetKind.THING:
+        lock_thing(change, target.name)
+    else:
+        lock_certificate(change, target.name)
+    return target
