@@ -1,0 +1,183 @@
+"""What a decision may depend on beside action and resource: the connection, its thing and its certificate, as keys.
+
+Knows no document. AWS IoT developer guide: "Basic", "Thing" and "X.509 certificate policy variables", "Exclusive
+thing".
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from troth.limits import CERTIFICATE_ATTRIBUTE_VALUES_MAX
+from troth.names import Realm
+from troth.policy.actions import Action
+from troth.policy.pattern import fold
+from troth.x509.certificates import CertificateAttributes
+
+_THING: Final = "iot:connection.thing."
+_CERTIFICATE: Final = "iot:Certificate."
+_CURRENT_TIME: Final = "aws:currenttime"
+_EPOCH_TIME: Final = "aws:epochtime"
+VOLATILE_KEYS: Final = frozenset({_CURRENT_TIME, _EPOCH_TIME})
+"""Folded names of the keys whose values may change while a connection lasts."""
+
+_ESCAPED: Final = frozenset(',"\\+=<>;')
+_RENDERED: Final = "DirectoryName"
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A thing that a certificate is attached to."""
+
+    name: str
+    type: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    exclusive: bool = False
+    """Attached as EXCLUSIVE_THING: the certificate is this thing's whatever the client id."""
+    groups: frozenset[str] = frozenset()
+    """Its static groups and all their ancestors."""
+
+
+def resolve_thing(attached: Iterable[Thing], client_id: str | None) -> Thing | None:
+    """Return the thing that a connection is, of those its certificate is attached to; None if it is none of them.
+
+    The exclusive one, or else the one whose name is the client id exactly. More than one exclusive thing is a
+    contradiction and resolves to none.
+    """
+    things = tuple(attached)
+    candidates = [thing for thing in things if thing.exclusive] or [t for t in things if t.name == client_id]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionContext:
+    """All that is known of a connection when a policy is asked."""
+
+    realm: Realm
+    certificate: CertificateAttributes
+    source_ip: str
+    protocol: Literal["mqtt", "https"] = "mqtt"
+    client_id: str | None = None
+    thing: Thing | None = None
+    """The one that `resolve_thing` found; it is attached to the certificate, or it would not have been found."""
+    domain_name: str | None = None
+    """The server name that the TLS client asked for."""
+    connect_attributes: tuple[str, ...] = ()
+    """Of the CONNECT: ``PersistentConnect``, ``LastWill``."""
+    last_will_topic: str | None = None
+    """Of the CONNECT: the plain topic."""
+    current_time: datetime | None = None
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further keys, by name; one that has exactly one value can also be used as a variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKeys:
+    """The condition keys and variables of one request. A key without values is absent."""
+
+    single: Mapping[str, str]
+    multiple: Mapping[str, tuple[str, ...]]
+
+    def variable(self, name: str) -> str | None:
+        """Return the value of a variable by its folded name; keys of several values cannot be variables."""
+        value = self.single.get(name)
+        return self.single.get(name.lower()) if value is None else value
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Return the values of a key by its folded name; none where it is absent."""
+        value = self.variable(name)
+        return self.multiple.get(name, ()) if value is None else (value,)
+
+    def at(self, moment: datetime) -> "RequestKeys":
+        """Return the same keys at another time."""
+        return RequestKeys({**self.single, **_time_keys(moment)}, self.multiple)
+
+
+def request_keys(context: ConnectionContext, action: Action) -> RequestKeys:
+    """Return the keys that a request for `action` has on this connection.
+
+    The client id and all of the thing are known over MQTT only; attributes of the CONNECT to `iot:Connect` only.
+    """
+    single = {"aws:sourceip": context.source_ip}
+    multiple: dict[str, tuple[str, ...]] = {}
+    if context.domain_name is not None:
+        single["iot:domainname"] = context.domain_name
+    if context.current_time is not None:
+        single |= _time_keys(context.current_time)
+    if context.protocol == "mqtt":
+        if context.client_id is not None:
+            single["iot:clientid"] = context.client_id
+        single |= _thing_keys(context.thing)
+    if action is Action.CONNECT:
+        if context.connect_attributes:
+            multiple["iot:connectattributes"] = context.connect_attributes
+        if context.last_will_topic is not None:
+            single["iot:lastwilltopic"] = context.realm.arn("topic", context.last_will_topic)
+    _add_certificate(context.certificate, single, multiple)
+    for name, values in context.extra.items():
+        if len(values) == 1:
+            single[fold(name)] = values[0]
+        elif values:
+            multiple[fold(name)] = values
+    return RequestKeys(single, multiple)
+
+
+def _time_keys(moment: datetime) -> dict[str, str]:
+    utc = moment.astimezone(UTC)
+    return {_CURRENT_TIME: f"{utc:%Y-%m-%dT%H:%M:%S}Z", _EPOCH_TIME: str(int(utc.timestamp()))}
+
+
+def _thing_keys(thing: Thing | None) -> dict[str, str]:
+    if thing is None:
+        return {f"{_THING}isattached": "false"}
+    keys = {f"{_THING}isattached": "true", f"{_THING}thingname": thing.name}
+    if thing.type is not None:
+        keys[f"{_THING}thingtypename"] = thing.type
+    # Case does not count in the name of a key, and does in the name of an attribute: the exact spelling wins; any other
+    # finds the attribute in lower case, unless several differ in case alone.
+    lower = Counter(name.lower() for name in thing.attributes)
+    for name, value in thing.attributes.items():
+        if lower[name.lower()] == 1:
+            keys[f"{_THING}attributes[{name.lower()}]"] = value
+    keys |= {f"{_THING}attributes[{name}]": value for name, value in thing.attributes.items()}
+    return keys
+
+
+def _add_certificate(
+    certificate: CertificateAttributes, single: dict[str, str], multiple: dict[str, tuple[str, ...]]
+) -> None:
+    single["iot:certificateid"] = certificate.certificate_id
+    available = []
+    if certificate.serial_number:
+        available.append(f"{_CERTIFICATE}SerialNumber")
+        single[f"{_CERTIFICATE}SerialNumber".lower()] = certificate.serial_number
+    for name, values in _certificate_attributes(certificate):
+        available.append(name)
+        key = name.lower()
+        single[key] = values[0]
+        single |= {f"{key}.{place}": value for place, value in enumerate(values) if place}
+        multiple[f"{key}.list"] = values
+    if available:
+        multiple[f"{_CERTIFICATE}AvailableKeys".lower()] = tuple(available)
+
+
+def _certificate_attributes(certificate: CertificateAttributes) -> Iterator[tuple[str, tuple[str, ...]]]:
+    sections = (
+        ("Subject.", certificate.subject),
+        ("Issuer.", certificate.issuer),
+        ("Subject.AlternativeName.", certificate.san),
+        ("Issuer.AlternativeName.", certificate.issuer_alternative_name),
+    )
+    for section, attributes in sections:
+        for name, values in attributes.items():
+            kept = values[:CERTIFICATE_ATTRIBUTE_VALUES_MAX]
+            if kept:
+                yield f"{_CERTIFICATE}{section}{name}", kept if name == _RENDERED else tuple(map(_escape, kept))
+
+
+def _escape(value: str) -> str:
+    if _ESCAPED.isdisjoint(value):
+        return value
+    return "".join(f"\\{character}" if character in _ESCAPED else character for character in value)
