@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Insert, Row, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from troth.limits import DECISION_TEXT_CHARS_MAX, DEFAULT
-from troth.policy.engine import Outcome
+from troth.policy.decision import Outcome
 from troth.registry import tables
 from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.store.connect import Database
