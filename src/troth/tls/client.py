@@ -1,0 +1,85 @@
+"""The device's side of TLS, on Python's own `ssl`: token keys work there, and a device installs no OpenSSL binding.
+
+TLS 1.2 and 1.3, the server's certificate and name always checked (RFC 5280, RFC 9525), against the given roots alone.
+"""
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from troth.errors import Fault, Kind
+from troth.tls.refusals import Refusal, refusal
+
+__all__ = ["Refusal", "client_context", "connect", "last_words", "refusal"]
+
+
+def client_context(
+    roots: Sequence[x509.Certificate] | bytes,
+    *,
+    chain_path: Path | None = None,
+    key_path: Path | None = None,
+    passphrase: bytes | None = None,
+    alpn: Sequence[str] = (),
+) -> ssl.SSLContext:
+    """Return a context that trusts `roots` (certificates, or PEM) and nothing else.
+
+    `chain_path` is a PEM file with our own certificate and those above it, `key_path` its key's, unlocked by
+    `passphrase`.
+
+    Raises:
+        Fault: MISCONFIGURED when the roots are none or unreadable; BAD_KEY when certificate and key cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    pem = roots if isinstance(roots, bytes) else b"".join(root.public_bytes(Encoding.PEM) for root in roots)
+    try:
+        context.load_verify_locations(cadata=pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise Fault(Kind.MISCONFIGURED, "the trusted roots cannot be read", detail=str(error)) from error
+    if chain_path is not None:
+        try:
+            # An empty passphrase fails for a locked key; without one OpenSSL would ask on the terminal.
+            context.load_cert_chain(chain_path, key_path, passphrase or b"")
+        except (ssl.SSLError, OSError) as error:
+            message = f"the certificate {chain_path} and its key cannot be used"
+            raise Fault(Kind.BAD_KEY, message, detail=str(error)) from error
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def connect(host: str, port: int, context: ssl.SSLContext, server_name: str, timeout_s: float) -> ssl.SSLSocket:
+    """Return a connected socket whose server has proven to be `server_name` (a DNS name or an IP address).
+
+    Every single step, and every later read and write, may take `timeout_s`.
+
+    Under TLS 1.3 the handshake ends on our side before the server has looked at our certificate (RFC 8446, 2): its
+    refusal comes with the first read, so that only a read that returned something proves that we are in. A write can
+    fail before that read; ask `last_words` then.
+
+    Raises:
+        OSError: And its kin `ssl.SSLError`; `refusal` puts them into a word.
+    """
+    plain = socket.create_connection((host, port), timeout_s)
+    try:
+        return context.wrap_socket(plain, server_hostname=server_name)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def last_words(connection: ssl.SSLSocket, error: Exception) -> Refusal:
+    """Return why a write failed with `error`: the alert that the server left to be read, if there is one."""
+    if isinstance(error, ConnectionError):
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            try:
+                connection.recv(1)
+            except ssl.SSLError as alert:
+                return refusal(alert)
+    return refusal(error)

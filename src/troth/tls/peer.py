@@ -1,0 +1,66 @@
+"""What a finished handshake has proven about the peer, and who is told how handshakes end."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cryptography import x509
+from OpenSSL import SSL
+
+from troth.tls.reasons import HandshakeFailure
+
+Address = tuple[str, int]
+"""Host and port of a peer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PeerTLS:
+    """A peer whose handshake has succeeded; the certificate has been verified and its key proven held."""
+
+    certificate: x509.Certificate | None
+    """The peer's own certificate; None where none was required and none was sent."""
+    version: str
+    """``TLSv1.2`` or ``TLSv1.3``."""
+    cipher: str
+    """OpenSSL's name of the cipher suite."""
+    server_name: str | None
+    """The name that the peer asked for (SNI), unverified."""
+    alpn: str | None
+    """The application protocol agreed on."""
+    _connection: SSL.Connection = field(repr=False)
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The certificates as presented, the peer's own first; not the path that was verified."""
+        if self.certificate is None:
+            return ()
+        # On a server OpenSSL leaves the peer's own certificate out of this list.
+        return (self.certificate, *(self._connection.get_peer_cert_chain(as_cryptography=True) or ()))
+
+    def export(self, label: str, length: int, context: bytes | None = None) -> bytes:
+        """Return `length` bytes that only the two ends of this connection can know (RFC 5705; RFC 8446, 7.5)."""
+        return self._connection.export_keying_material(label.encode("ascii"), length, context)
+
+
+def proven(connection: SSL.Connection) -> PeerTLS:
+    """Return what the finished handshake of `connection` has proven."""
+    server_name = connection.get_servername()
+    return PeerTLS(
+        certificate=connection.get_peer_certificate(as_cryptography=True),
+        version=connection.get_protocol_version_name(),
+        cipher=connection.get_cipher_name() or "",
+        server_name=server_name.decode("ascii", "backslashreplace") if server_name else None,
+        alpn=connection.get_alpn_proto_negotiated().decode("ascii", "backslashreplace") or None,
+        _connection=connection,
+    )
+
+
+class HandshakeObserver(Protocol):
+    """Is told how each handshake of a door ends: exactly one call per connection."""
+
+    def on_success(self, peer: PeerTLS, address: Address | None) -> None:
+        """The peer is proven; its protocol starts next."""
+        ...
+
+    def on_failure(self, address: Address | None, reason: HandshakeFailure, detail: str) -> None:
+        """The peer is refused or gone. `detail` is for the log."""
+        ...

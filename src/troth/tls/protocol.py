@@ -1,0 +1,335 @@
+"""A TLS connection as an `asyncio.Protocol`: handshake, decryption, goodbye, around a protocol that sees plaintext.
+
+pyOpenSSL over memory buffers, because with a loop's own TLS a failed handshake reaches no callback and the peer is
+shown a bare end of stream instead of its alert. RFC 8446 (6.1 for the goodbye), RFC 5246. Knows nothing of what the
+bytes mean.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, cast
+
+from OpenSSL import SSL
+
+from troth.limits import KIB, TLS_HANDSHAKE_BYTES_MAX, TLS_LINGER_BYTES_MAX, TLS_LINGER_S
+from troth.tls.context import ServerTLS
+from troth.tls.peer import Address, HandshakeObserver, PeerTLS, proven
+from troth.tls.pending import PendingHandshakes
+from troth.tls.reasons import HandshakeFailure, Verdict, failure_of
+from troth.tls.records import RECORD_PLAIN_BYTES_MAX, RecordCounter
+from troth.tls.transport import TLSTransport, drain
+
+# OpenSSL's memory buffers never shrink, so that no more than this goes into one at a time.
+_FEED_BYTES: Final = 32 * KIB
+_HANDSHAKE_RECORD: Final = 22
+
+
+class _State(Enum):
+    HANDSHAKE = auto()
+    OPEN = auto()
+    SPEAKING = auto()
+    """The peer has said goodbye and the inner protocol has still something to say."""
+    LINGERING = auto()
+    """We have said all; what comes is thrown away until the peer is gone too."""
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptor:
+    """What makes TLS connections of the TCP connections that one door accepts."""
+
+    tls: ServerTLS
+    observer: HandshakeObserver
+    pending: PendingHandshakes
+
+    def protocol(self, make_inner: Callable[[], asyncio.Protocol]) -> "TLSProtocol":
+        """Return the protocol of one accepted connection, for `loop.create_server`.
+
+        `make_inner` is called when the handshake has succeeded, and the connection of what it returns is made then.
+        """
+        return TLSProtocol(self, make_inner)
+
+
+class TLSProtocol(asyncio.Protocol):
+    """One accepted connection.
+
+    The inner protocol sees a `TLSTransport` and plaintext, and nothing before the peer is proven. Its
+    `connection_lost` gets None after a goodbye, and a `ConnectionAbortedError` when the stream was cut or broken.
+    """
+
+    __slots__ = (
+        "_acceptor",
+        "_address",
+        "_connection",
+        "_end",
+        "_fault",
+        "_inner",
+        "_make_inner",
+        "_outer",
+        "_received",
+        "_records",
+        "_state",
+        "_timer",
+        "_transport",
+        "_unsent",
+    )
+
+    _outer: asyncio.Transport
+    _connection: SSL.Connection
+
+    def __init__(self, acceptor: Acceptor, make_inner: Callable[[], asyncio.Protocol]) -> None:
+        self._acceptor = acceptor
+        self._make_inner = make_inner
+        self._state = _State.HANDSHAKE
+        self._address: Address | None = None
+        self._records = RecordCounter()
+        self._received = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._inner: asyncio.Protocol | None = None
+        self._transport: TLSTransport | None = None
+        self._end: SSL.Error | None = None
+        self._fault: Exception | None = None
+        self._unsent = 0
+
+    # What the outer transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake, or refuse at once when too many are under way."""
+        self._outer = cast("asyncio.Transport", transport)
+        self._address = _address(transport.get_extra_info("peername"))
+        if not self._acceptor.pending.enter(self):
+            self._told(HandshakeFailure.TOO_MANY, "every place for a handshake is taken")
+            self.abort()
+            return
+        tls = self._acceptor.tls
+        self._connection = tls.connection()
+        self._timer = asyncio.get_running_loop().call_later(tls.handshake_s, self._out_of_time)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the peer sent."""
+        if self._state is _State.OPEN:
+            self._read(data)
+        elif self._state is _State.HANDSHAKE:
+            self._shake_hands(data)
+        else:
+            self._received += len(data)
+            if self._received > TLS_LINGER_BYTES_MAX:
+                self.abort()
+
+    def eof_received(self) -> bool:
+        """Take the end of the peer's stream; True keeps our own direction open."""
+        if self._state is _State.HANDSHAKE:
+            self._told(HandshakeFailure.PEER_CLOSED, f"after {self._received} bytes")
+        elif self._state is _State.OPEN:
+            # Without a close_notify anyone on the path may have cut the stream here.
+            self._fault = ConnectionAbortedError("the peer closed without a close_notify")
+        return self._state is _State.SPEAKING
+
+    def pause_writing(self) -> None:
+        """Pass on that the peer is slow."""
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the peer has caught up."""
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything; the connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._acceptor.pending.leave(self)
+        if self._state is _State.HANDSHAKE:
+            self._told(HandshakeFailure.PEER_CLOSED, str(exc or f"after {self._received} bytes"))
+        self._state = _State.CLOSED
+        inner, self._inner = self._inner, None
+        if inner is not None and self._transport is not None:
+            self._transport.ended()
+            inner.connection_lost(self._fault or exc)
+
+    # The handshake.
+
+    def _shake_hands(self, data: bytes) -> None:
+        if not self._received and data[0] != _HANDSHAKE_RECORD:
+            self._refuse(HandshakeFailure.NOT_TLS, f"it begins with {data[:8]!r}")
+            return
+        view = memoryview(data)
+        for at in range(0, len(data), _FEED_BYTES):
+            if self._state is not _State.HANDSHAKE:
+                self.data_received(data[at:])
+                return
+            self._take_handshake(view[at : at + _FEED_BYTES])
+
+    def _take_handshake(self, data: memoryview) -> None:
+        self._received += len(data)
+        self._records.count(data)
+        self._connection.bio_write(data)
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            self._flush()
+            if self._received > TLS_HANDSHAKE_BYTES_MAX:
+                self._refuse(HandshakeFailure.OTHER, f"a handshake of more than {TLS_HANDSHAKE_BYTES_MAX} bytes")
+        except SSL.Error as error:
+            verdict = self._connection.get_app_data()
+            self._refuse(*failure_of(error, verdict if isinstance(verdict, Verdict) else None))
+        else:
+            self._finish_handshake()
+
+    def _finish_handshake(self) -> None:
+        try:
+            peer = proven(self._connection)
+        except ValueError as error:
+            # OpenSSL could read the certificate and we cannot: deny.
+            self._refuse(HandshakeFailure.OTHER, f"unreadable certificate: {error}")
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._acceptor.pending.leave(self)
+        if peer.version != "TLSv1.3":
+            self._flush()
+        # Under TLS 1.3 only session numbers are left to send, which nobody waits for: they go with the first answer.
+        self._state = _State.OPEN
+        self._open(peer)
+
+    def _open(self, peer: PeerTLS) -> None:
+        self._acceptor.observer.on_success(peer, self._address)
+        self._transport = TLSTransport(self, self._outer, self._connection, peer)
+        self._inner = self._make_inner()
+        self._inner.connection_made(self._transport)
+        if self._state is _State.OPEN:
+            # What the peer sent right behind its last handshake message.
+            self._deliver(self._decrypt(b"", _FEED_BYTES))
+
+    def _out_of_time(self) -> None:
+        self._told(HandshakeFailure.TIMEOUT, f"after {self._received} bytes")
+        self.abort()
+
+    def _refuse(self, reason: HandshakeFailure, detail: str) -> None:
+        """End a handshake that failed, with the alert that OpenSSL has ready for the peer."""
+        self._told(reason, detail)
+        self._flush()
+        self._linger()
+
+    def _told(self, reason: HandshakeFailure, detail: str) -> None:
+        """Tell the observer, once: the state is no longer that of a handshake."""
+        self._state = _State.CLOSED
+        self._acceptor.observer.on_failure(self._address, reason, detail)
+
+    # Reading.
+
+    def _read(self, data: bytes) -> None:
+        if len(data) <= _FEED_BYTES:
+            self._deliver(self._decrypt(data, self._records.count(data)))
+            return
+        view = memoryview(data)
+        parts = []
+        for at in range(0, len(data), _FEED_BYTES):
+            part = view[at : at + _FEED_BYTES]
+            parts.append(self._decrypt(part, self._records.count(part)))
+            if self._end is not None:
+                break
+        self._deliver(b"".join(parts))
+
+    def _decrypt(self, data: bytes | memoryview, records: int) -> bytes:
+        """Return the plaintext of at most `records` records that are complete with `data`."""
+        connection = self._connection
+        parts: list[bytes] = []
+        try:
+            if data:
+                connection.bio_write(data)
+            if records == 1:
+                return connection.recv(RECORD_PLAIN_BYTES_MAX)
+            for _ in range(records):
+                # One by one: what was read before an error counts.
+                parts.append(connection.recv(RECORD_PLAIN_BYTES_MAX))
+        except SSL.WantReadError:
+            # A record held no data but, say, a key update that is to be answered.
+            self._flush()
+        except SSL.Error as error:
+            self._end = error
+        return b"".join(parts)
+
+    def _deliver(self, plaintext: bytes) -> None:
+        if plaintext and self._inner is not None:
+            self._inner.data_received(plaintext)
+        if self._end is not None and self._state is _State.OPEN:
+            self._stop_reading(self._end)
+
+    def _stop_reading(self, end: SSL.Error) -> None:
+        if not isinstance(end, SSL.ZeroReturnError):
+            self.fail(end)
+            return
+        self._state = _State.SPEAKING
+        stays = self._inner is not None and self._inner.eof_received()
+        if not stays and self._transport is not None:
+            self._transport.close()
+
+    # What the inner transport asks for, and how it ends.
+
+    def close(self) -> None:
+        """Send a close_notify after what is written, and go when the peer has gone."""
+        if self._state in (_State.OPEN, _State.SPEAKING):
+            try:
+                self._connection.shutdown()
+            except SSL.Error as error:
+                self._fault = self._fault or _broken(error)
+            self._flush()
+            self._linger()
+
+    def abort(self) -> None:
+        """Go now. A handshake under way is counted as ended by us."""
+        if self._state is _State.HANDSHAKE:
+            self._told(HandshakeFailure.OTHER, "ended by us")
+        self._state = _State.CLOSED
+        self._outer.abort()
+
+    def fail(self, error: Exception) -> None:
+        """Go because OpenSSL found the stream broken, with the alert that it has ready."""
+        if self._transport is not None:
+            self._transport.ended()
+        self._fault = _broken(error)
+        self._flush()
+        self._linger()
+
+    def _flush(self) -> None:
+        try:
+            self._outer.write(drain(self._connection, _FEED_BYTES))
+        except SSL.WantReadError:
+            return
+
+    def _linger(self) -> None:
+        """Close our direction, then listen a while: closing both at once would let a reset destroy our last words."""
+        self._state = _State.LINGERING
+        self._received = 0
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._outer.is_closing():
+            return
+        if not self._outer.is_reading():
+            self._outer.resume_reading()
+        self._outer.write_eof()
+        self._unsent = self._outer.get_write_buffer_size()
+        self._timer = asyncio.get_running_loop().call_later(TLS_LINGER_S, self._lingered)
+
+    def _lingered(self) -> None:
+        """Go, unless the peer is still taking what we said."""
+        unsent = self._outer.get_write_buffer_size()
+        if 0 < unsent < self._unsent:
+            self._unsent = unsent
+            self._timer = asyncio.get_running_loop().call_later(TLS_LINGER_S, self._lingered)
+        else:
+            self.abort()
+
+
+def _broken(error: Exception) -> ConnectionAbortedError:
+    return ConnectionAbortedError("TLS: " + failure_of(error, None)[1])
+
+
+def _address(peername: object) -> Address | None:
+    if isinstance(peername, tuple) and len(peername) >= 2:
+        return str(peername[0]), int(peername[1])
+    return None

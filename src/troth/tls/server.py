@@ -1,0 +1,27 @@
+"""The server side of TLS, for those who open doors: what a door shows and demands, and who is told how it went.
+
+acceptor = Acceptor(ServerTLS(identity, anchors, ClientAuth.REQUIRED), observer, PendingHandshakes(1000))
+await loop.create_server(lambda: acceptor.protocol(make_session), sock=sock)
+"""
+
+from troth.tls.context import ClientAuth, ServerIdentity, ServerKey, ServerTLS
+from troth.tls.peer import Address, HandshakeObserver, PeerTLS
+from troth.tls.pending import PendingHandshakes
+from troth.tls.protocol import Acceptor, TLSProtocol
+from troth.tls.reasons import HandshakeFailure
+from troth.tls.transport import TLSTransport
+
+__all__ = [
+    "Acceptor",
+    "Address",
+    "ClientAuth",
+    "HandshakeFailure",
+    "HandshakeObserver",
+    "PeerTLS",
+    "PendingHandshakes",
+    "ServerIdentity",
+    "ServerKey",
+    "ServerTLS",
+    "TLSProtocol",
+    "TLSTransport",
+]
