@@ -1,7 +1,7 @@
 """The journal as change feed: every entry after a position, in order, soon after its commit, each one once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Final
 
@@ -50,7 +50,7 @@ class Follower:
         """
         return self._seen_at if self._blind else None
 
-    async def entries(self) -> AsyncIterator[list[Entry]]:
+    async def entries(self) -> AsyncGenerator[list[Entry], None]:
         """Yield lists of entries, none of them empty, without end; never skip or repeat one.
 
         Raises `Fault` (unavailable) when the database stops answering; call it again to go on where it stopped.
