@@ -1,0 +1,139 @@
+"""From a recorded intent to the certificate that it stands for: the same bytes for whoever derives them.
+
+Whoever prepares an intent and whoever signs it both come here, so that what is signed is what was linted and recorded.
+Pure: knows no database, no clock and no CA key.
+"""
+
+import hashlib
+from functools import cache
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from troth.authority.generation import Generation
+from troth.authority.intents import Intent
+from troth.errors import Bug, Fault, Kind
+from troth.keys.file import generate
+from troth.x509.algorithms import KeyAlgorithm, PrivateKey, PublicKey, algorithm_of
+from troth.x509.building import Template, build_tbs
+from troth.x509.lint import lint
+from troth.x509.profiles import Profile, SubjectRule, validity_window
+from troth.x509.requests import parse_request
+from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
+
+CERTIFICATES_PATH: Final = "/certs/"
+
+
+def issuer_url(public_url: str, issuer_id: str) -> str:
+    """Return where an issuer's certificate can be fetched: the caIssuers of what it signs (RFC 5280, 4.2.2.1)."""
+    return f"{public_url.rstrip('/')}{CERTIFICATES_PATH}{issuer_id}.cer"
+
+
+def render_public_key(public_key: PublicKey) -> bytes:
+    """Return a public key as DER SubjectPublicKeyInfo."""
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def is_self_signed(profile: Profile) -> bool:
+    """Say whether certificates of this profile sign themselves: a root's."""
+    return profile.ca is not None and profile.ca.purpose is profile.issuer
+
+
+def derive(intent: Intent, profile: Profile, issuer: x509.Certificate | None, public_url: str) -> Template:
+    """Return what the certificate will say, from the evidence in the intent; every recorded value must follow from it.
+
+    `issuer` is None for a root. Raises `Fault`: rejected when a value does not follow from the evidence, `PeerFault`
+    when the request cannot be read or lacks proof of possession, expired when the issuer is.
+    """
+    public_key = _public_key(intent, profile)
+    subject, permitted = _subject(intent, profile)
+    _require(subject.public_bytes() == intent.subject, "subject")
+    not_before, not_after = validity_window(profile, intent.created_at, issuer)
+    _require((not_before, not_after) == (intent.not_before, intent.not_after), "validity")
+    is_leaf = profile.ca is None
+    return Template(
+        profile=profile,
+        serial=intent.serial,
+        subject=subject,
+        public_key=public_key,
+        issuer_certificate=issuer,
+        not_before=not_before,
+        not_after=not_after,
+        san=parse_alternative_names(intent.san),
+        permitted=permitted,
+        # A CA's issuer is the root, which nobody may take from the network.
+        aia_url=issuer_url(public_url, intent.issuer_id) if is_leaf else None,
+    )
+
+
+def draft(template: Template, signer: KeyAlgorithm) -> x509.Certificate:
+    """Return the certificate under a throwaway key, its real bytes linted. Raises `Fault` (rejected, bad key)."""
+    certificate = build_tbs(template, signer, _throwaway(signer))
+    findings = lint(certificate, template.profile, template.issuer_certificate)
+    if findings:
+        raise Fault(
+            Kind.REJECTED,
+            f"such a certificate may not be signed: {findings[0].message}",
+            detail="; ".join(str(finding) for finding in findings),
+        )
+    return certificate
+
+
+def tbs_digest(certificate: x509.Certificate) -> str:
+    """Return the lower-case hex SHA-256 of what is to be signed: the line between intent and signature."""
+    return hashlib.sha256(certificate.tbs_certificate_bytes).hexdigest()
+
+
+@cache
+def _throwaway(algorithm: KeyAlgorithm) -> PrivateKey:
+    # One for the process: its signatures are thrown away, and making an RSA key takes most of a second.
+    return generate(algorithm).private_key
+
+
+def _public_key(intent: Intent, profile: Profile) -> PublicKey:
+    if profile.ca is None:
+        if intent.request is None:
+            raise Fault(Kind.REJECTED, "no certificate without proof that its key is held")
+        request = parse_request(intent.request)
+        _require(request.digest == intent.request_digest, "request")
+        _require(render_public_key(request.public_key) == intent.public_key, "key")
+        return request.public_key
+    _require(intent.request is None, "request")
+    _require(hashlib.sha256(intent.public_key).hexdigest() == intent.request_digest, "key")
+    try:
+        public_key = load_der_public_key(intent.public_key)
+    except ValueError as error:
+        raise Fault(Kind.REJECTED, "the intent holds no key", detail=str(error)) from error
+    algorithm_of(public_key)
+    assert isinstance(public_key, PublicKey)  # algorithm_of has just said so
+    return public_key
+
+
+def _subject(intent: Intent, profile: Profile) -> tuple[x509.Name, tuple[x509.GeneralName, ...]]:
+    match profile.subject:
+        case SubjectRule.THING:
+            if intent.thing is None:
+                raise Fault(Kind.REJECTED, f"profile {profile.name!r} is for things")
+            return thing_subject(intent.thing), ()
+        case SubjectRule.NAMED:
+            _require(intent.thing is None, "thing")
+            return named_subject(_recorded_name(intent)), ()
+        case SubjectRule.ISSUER:
+            if profile.ca is None:
+                raise Bug("an issuer's profile without a [ca] table")
+            generation = Generation.from_proof(intent.proof)
+            _require(generation.purpose is profile.ca.purpose and intent.thing is None, "purpose")
+            return generation.subject, generation.permitted if profile.ca.name_constraints else ()
+
+
+def _recorded_name(intent: Intent) -> str:
+    name = intent.proof.get("name")
+    if not isinstance(name, str):
+        raise Fault(Kind.REJECTED, "the intent does not say whose certificate it is for")
+    return name
+
+
+def _require(follows: bool, value: str) -> None:
+    if not follows:
+        raise Fault(Kind.REJECTED, f"the recorded {value} does not follow from what was asked for and proven")
