@@ -106,6 +106,29 @@ TLS_HANDSHAKE_BYTES_MAX: Final = 128 * KIB
 TLS_LINGER_S: Final = 2.0
 TLS_LINGER_BYTES_MAX: Final = 256 * KIB
 
+# The gateway.
+UPSTREAM_WAIT_S_MAX: Final = 10.0
+"""Longest wait for the broker to take a connection, and again for its answer to CONNECT."""
+UPSTREAM_WRITE_QUEUE_BYTES_MAX: Final = 256 * KIB
+"""Bytes waiting for a slow broker before its device is read no further."""
+TOPICS_JUDGED_MAX: Final = 256
+"""Topics of one connection that are remembered as good for the broker."""
+DENIALS_LOGGED_PER_SECOND_MAX: Final = 20
+"""Denials of one connection that are logged one by one; the others are counted."""
+REPORT_ROWS_MAX: Final = 10_000
+"""Decisions of one worker that wait for the database; the oldest are dropped first."""
+
+# The device.
+DEVICE_SETTINGS_BYTES_MAX: Final = 64 * KIB
+DEVICE_STEP_S_MAX: Final = 30.0
+"""Longest wait of a device for one step of a conversation: connecting, one read, one answer."""
+DEVICE_INBOX_MESSAGES_MAX: Final = 1000
+"""Messages that came and were not yet taken; beyond, the connection is given up."""
+DEVICE_LINGER_S_MAX: Final = 1.0
+"""Longest wait for the server to close after our DISCONNECT."""
+RETRY_AFTER_S_MAX: Final = 7 * 86_400
+"""Longest time that a server can ask a device to wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -137,6 +160,8 @@ class Limits:
     """Seconds from the first moment that an HTTP request could come to its last byte."""
     connections_max: int = 20_000
     """Connections of one worker."""
+    principals_kept_max: int = 10_000
+    """Principals that one worker remembers beside those of its live connections."""
     decision_rows_max: int = 100_000
     """Rows kept of the decision log; older ones go first."""
     token_ttl_s_max: int = 90 * 86_400

@@ -1,0 +1,89 @@
+"""One TLS connection from a device to a door of its home, and what it means when there is none.
+
+Knows no protocol above TLS. `troth.tls.client` says in one word why a connection failed; here that becomes a fault.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cryptography import x509
+
+from troth.device.endpoint import Address
+from troth.device.slots import Slot
+from troth.errors import Fault, Kind
+from troth.limits import DEVICE_STEP_S_MAX
+from troth.tls import client as tls
+
+_WORDS: Final[Mapping[str, tuple[Kind, str, str | None]]] = {
+    "unknown-issuer": (
+        Kind.UNAUTHENTICATED,
+        "its certificate was issued by a CA that this device does not trust",
+        "if this is your home, give the device that home's root.pem",
+    ),
+    "self-signed": (
+        Kind.UNAUTHENTICATED,
+        "its certificate was issued by a CA that this device does not trust",
+        "if this is your home, give the device that home's root.pem",
+    ),
+    "wrong-name": (
+        Kind.UNAUTHENTICATED,
+        "its certificate is for another name",
+        "reach it by a name that is in its certificate, or set that name (server_name)",
+    ),
+    "expired": (Kind.EXPIRED, "its certificate has expired", "check this device's clock"),
+    "not-yet-valid": (Kind.EXPIRED, "its certificate is not yet valid", "check this device's clock"),
+    "wrong-purpose": (Kind.UNAUTHENTICATED, "its certificate is not that of a server", None),
+    "bad-signature": (Kind.UNAUTHENTICATED, "its certificate's signature is wrong", None),
+    "untrusted": (Kind.UNAUTHENTICATED, "its certificate is not good", None),
+    "closed": (Kind.UNAVAILABLE, "it closed the connection", None),
+    "reset": (Kind.UNAVAILABLE, "it broke the connection off", None),
+    "timeout": (Kind.UNAVAILABLE, "it does not answer", "check the address, the network and that the home is up"),
+    "unreachable": (Kind.UNAVAILABLE, "it cannot be reached", "check the address, the network and that the home is up"),
+    "not-tls": (Kind.UNSUPPORTED, "what answers does not speak TLS", "check the port"),
+    "no-shared-protocol": (Kind.UNSUPPORTED, "it speaks no version of TLS that this device takes", None),
+}
+_NO_WORD: Final = (Kind.UNAVAILABLE, "the connection failed", None)
+
+_ALERTS: Final[Mapping[str, Kind]] = {
+    "certificate_expired": Kind.EXPIRED,
+    "protocol_version": Kind.UNSUPPORTED,
+    "handshake_failure": Kind.UNSUPPORTED,
+    "no_application_protocol": Kind.UNSUPPORTED,
+    "internal_error": Kind.UNAVAILABLE,
+    "user_canceled": Kind.UNAVAILABLE,
+}
+"""The alerts that are no judgement on who this device is; any other says that it was not recognised."""
+
+
+class ConnectionFault(Fault):
+    """There is no connection, or no longer one; `refusal` says who ended it and, where TLS told, why."""
+
+    def __init__(self, address: Address | None, refusal: tls.Refusal) -> None:
+        """Tell of `refusal` by or of the server at `address`, where that is known."""
+        where = f"no connection to {address}" if address else "no connection"
+        if refusal.alert:
+            kind, hint = _ALERTS.get(refusal.alert, Kind.UNAUTHENTICATED), None
+            words = f"it refused this device with the TLS alert {refusal.alert}"
+        else:
+            kind, words, hint = _WORDS.get(refusal.word, _NO_WORD)
+        super().__init__(kind, f"{where}: {words}", hint=hint, detail=refusal.detail)
+        self.refusal = refusal
+
+
+def dial(
+    address: Address, server_name: str, roots: Sequence[x509.Certificate], own: Slot | None = None
+) -> socket.socket:
+    """Return a TLS connection to `address`, whose server has proven by `roots` to be `server_name`.
+
+    `own` holds the key and the certificate that are shown when the server asks. Under TLS 1.3 a server that refuses
+    them says so at the first read only. Raises `ConnectionFault`; `Fault` (bad key) when `own` cannot be used.
+    """
+    if own is None:
+        context = tls.client_context(roots)
+    else:
+        context = tls.client_context(roots, chain_path=own.chain_file, key_path=own.key_file)
+    try:
+        return tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
+    except OSError as error:
+        raise ConnectionFault(address, tls.refusal(error)) from error

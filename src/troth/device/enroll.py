@@ -1,0 +1,202 @@
+"""Enrollment: a key made here, a request, a certificate that is checked before it is used.
+
+Every step is on the disk before the next, so that one who is cut short goes on where it was: a request that was sent is
+sent again as it was, and a server that had answered gives the same answer (RFC 7030 itself says nothing of that).
+Knows EST only through `est`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from troth.clock import Clock
+from troth.device.endpoint import Endpoint
+from troth.device.est import ESTServer
+from troth.device.identity import (
+    Identity,
+    Settings,
+    open_identity,
+    read_chain,
+    read_settings,
+    read_trust,
+    write_settings,
+    write_trust,
+)
+from troth.device.slots import Slot, Slots, holding
+from troth.errors import Fault, Kind
+from troth.keys.file import generate, read_key, write_key
+from troth.keys.files import read_bounded, write_private
+from troth.keys.requests import build_request
+from troth.limits import CHAIN_CERTIFICATES_MAX, CSR_BYTES_MAX
+from troth.names import parse_thing_name
+from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.certificates import certificate_id, render_chain
+from troth.x509.pem import render_pem
+from troth.x509.profiles import ExtendedUse
+from troth.x509.requests import Request, parse_request
+from troth.x509.subjects import thing_of
+from troth.x509.verify import verify_chain
+
+Ask = Callable[[bytes], Sequence[x509.Certificate]]
+"""Sends a request (DER) and returns the certificates that came back, in any order, trusted in nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is enrolled for."""
+
+    thing: str
+    endpoint: Endpoint
+    trust: tuple[x509.Certificate, ...]
+    """The roots that the home is checked against."""
+    algorithm: KeyAlgorithm = KeyAlgorithm.P256
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What came of it."""
+
+    identity: Identity
+    resumed: bool
+    """Whether an enrollment that had been cut short was brought to its end."""
+
+
+def enroll(path: Path, wanted: Wanted, token: str, clock: Clock) -> Enrolled:
+    """Enroll with a one-time token over EST and make the new credential the one in use.
+
+    In a folder that holds an identity, the same thing gets a new key and certificate in the other slot, and what was
+    in use stays so until the new one is whole. Raises `Fault`, with the folder as usable as before: what `ESTServer`
+    raises; conflict for an identity of another thing or root; unauthenticated for an answer that is not for this key,
+    this thing and a client, or that `wanted.trust` does not lead to; expired where the clocks disagree.
+    """
+    endpoint = wanted.endpoint
+    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), wanted.trust)
+
+    def ask(request: bytes) -> Sequence[x509.Certificate]:
+        # The answer is the certificate alone (RFC 7030, 4.2.3); what leads to it is asked for (4.1).
+        return (*server.simple_enroll(request, wanted.thing, token), *server.ca_certificates())
+
+    return enroll_by(path, wanted, ask, clock)
+
+
+def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock) -> Enrolled:
+    """Enroll by whatever `ask` is; see `enroll`."""
+    parse_thing_name(wanted.thing)
+    with holding(path) as slots:
+        _check_same(slots, wanted)
+        slot = slots.spare()
+        request = _unfinished(slot, wanted)
+        resumed = request is not None
+        if request is None:
+            request = _begin(slot, wanted)
+        if not _is_answered(slot, wanted, clock.now()):
+            chain = _arrange(ask(request.der), request, wanted.trust)
+            write_private(slot.chain_file, render_chain(chain), overwrite=True)
+            _verify(slot, wanted, clock.now())
+        write_trust(path, wanted.trust)
+        write_settings(path, Settings(wanted.thing, wanted.endpoint))
+        slots.switch(slot)
+        slot.settle()
+        return Enrolled(open_identity(path), resumed)
+
+
+def _check_same(slots: Slots, wanted: Wanted) -> None:
+    """An identity keeps its thing and its roots; and a switch that was cut short right behind the renaming is ended."""
+    current = slots.current()
+    if current is None:
+        return
+    current.settle()
+    found = read_settings(slots.path).thing
+    if found != wanted.thing:
+        raise Fault(
+            Kind.CONFLICT,
+            f"{slots.path} is the identity of {found!r}",
+            hint="give each thing a folder of its own: --identity DIR",
+        )
+    if _ids(read_trust(slots.path)) != _ids(wanted.trust):
+        raise Fault(
+            Kind.CONFLICT,
+            f"{slots.path} trusts another root than the one given",
+            hint="enroll into a new folder, or remove this one if its home is gone",
+        )
+
+
+def _unfinished(slot: Slot, wanted: Wanted) -> Request | None:
+    """Return the request that is waiting in `slot`, if it is what is wanted now and its key is there."""
+    try:
+        request = parse_request(read_bounded(slot.request_file, 2 * CSR_BYTES_MAX))
+        key = read_key(slot.key_file, None)
+    except Fault:
+        # Not there, or not whole: it is made anew.
+        return None
+    same = request.algorithm == wanted.algorithm and thing_of(request.subject) == wanted.thing
+    return request if same and key.public_key == request.public_key else None
+
+
+def _begin(slot: Slot, wanted: Wanted) -> Request:
+    slot.make()
+    slot.clear()
+    key = generate(wanted.algorithm)
+    write_key(slot.key_file, key, None)
+    der = build_request(key, wanted.thing)
+    write_private(slot.request_file, render_pem("CERTIFICATE REQUEST", der))
+    return parse_request(der)
+
+
+def _is_answered(slot: Slot, wanted: Wanted, at: datetime) -> bool:
+    """Tell whether the answer is in `slot` already: cut short between its writing and the switch."""
+    try:
+        _verify(slot, wanted, at)
+    except Fault:
+        return False
+    return True
+
+
+def _arrange(
+    answer: Sequence[x509.Certificate], request: Request, trust: Sequence[x509.Certificate]
+) -> list[x509.Certificate]:
+    """Return the certificate of our key and those above it, by name, up to the roots and without them.
+
+    Proves nothing: `_verify` does.
+    """
+    chain = [each for each in answer if each.public_key() == request.public_key][:1]
+    if not chain:
+        raise Fault(
+            Kind.UNAUTHENTICATED,
+            "the home's answer holds no certificate for the key of this device",
+            hint="ask whoever runs the home; the next try sends the same request again",
+        )
+    roots = _ids(trust)
+    while len(chain) < CHAIN_CERTIFICATES_MAX:
+        above = [each for each in answer if each.subject == chain[-1].issuer and each not in chain]
+        above = [each for each in above if certificate_id(each) not in roots]
+        if not above:
+            break
+        chain.append(above[0])
+    return chain
+
+
+def _verify(slot: Slot, wanted: Wanted, at: datetime) -> None:
+    """Return if the slot holds a credential: key, chain, thing, use and time belong together under the roots."""
+    chain = read_chain(slot.chain_file)
+    leaf = chain[0]
+    if leaf.public_key() != read_key(slot.key_file, None).public_key:
+        raise Fault(Kind.UNAUTHENTICATED, "the certificate is not for the key of this device")
+    if thing_of(leaf.subject) != wanted.thing:
+        raise Fault(Kind.UNAUTHENTICATED, f"the certificate is not for {wanted.thing!r}")
+    try:
+        verify_chain(chain, wanted.trust, at=at, use=ExtendedUse.CLIENT_AUTH)
+    except Fault as fault:
+        raise Fault(
+            fault.kind,
+            f"the certificate that the home issued is not taken: {fault.message}",
+            detail=fault.detail,
+            hint=f"this device's clock says {at:%Y-%m-%d %H:%M} UTC" if fault.kind is Kind.EXPIRED else None,
+        ) from fault
+
+
+def _ids(certificates: Sequence[x509.Certificate]) -> set[str]:
+    return {certificate_id(certificate) for certificate in certificates}

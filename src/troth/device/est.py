@@ -1,0 +1,105 @@
+"""EST as a device speaks it: the certificates of the home's issuers, and enrollment with a name and a one-time token.
+
+One connection for each request, to a server that is proven by the roots it was given; every answer is bounded. Knows no
+identity folder. RFC 7030 sections 4.1 and 4.2.
+"""
+
+import http.client
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from cryptography import x509
+
+from troth.device.connection import ConnectionFault, dial
+from troth.device.endpoint import Address
+from troth.errors import Fault, Kind, PeerFault
+from troth.limits import EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX, RETRY_AFTER_S_MAX
+from troth.protocols import problem
+from troth.protocols.est import (
+    CACERTS_PATH,
+    REQUEST_TYPE,
+    SIMPLEENROLL_PATH,
+    Credentials,
+    parse_certificates,
+    render_body,
+    render_credentials,
+)
+from troth.tls import client as tls
+
+_SECONDS_DIGITS_MAX: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class ESTServer:
+    """The EST door at `address`, which must prove by `roots` to be `server_name`."""
+
+    address: Address
+    server_name: str
+    roots: tuple[x509.Certificate, ...]
+
+    def ca_certificates(self) -> tuple[x509.Certificate, ...]:
+        """Return the issuers of the home, in any order; the caller trusts none of them for that (section 4.1.3).
+
+        Raises `Fault` as `simple_enroll` does.
+        """
+        return parse_certificates(self._exchange("GET", CACERTS_PATH, {}, None))
+
+    def simple_enroll(self, request: bytes, thing: str, token: str) -> tuple[x509.Certificate, ...]:
+        """Send a request in DER and return what came back, unchecked: the new certificate (section 4.2.3).
+
+        Raises `Fault`: what the server said, with its words and `retry_after` (unauthenticated: the token is unknown,
+        spent, over or another thing's); unavailable, with `retry_after`, when a person is to approve first (202);
+        `ConnectionFault`; `PeerFault` for an answer that is none.
+        """
+        headers = {
+            "Authorization": render_credentials(Credentials(thing, token)),
+            "Content-Type": REQUEST_TYPE,
+            "Content-Transfer-Encoding": "base64",
+        }
+        return parse_certificates(self._exchange("POST", SIMPLEENROLL_PATH, headers, render_body(request)))
+
+    def _exchange(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> bytes:
+        """Ask once, over a connection of its own, and return the body of a 200."""
+        connection = http.client.HTTPConnection(self.server_name, self.address.port)
+        connection.sock = dial(self.address, self.server_name, self.roots)
+        try:
+            connection.request(method, path, body, {**headers, "Connection": "close"})
+            response = connection.getresponse()
+            # One more than is allowed, so that the parsers see that there is more.
+            content = response.read(max(EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX) + 1)
+        except http.client.HTTPException as error:
+            raise PeerFault(
+                Kind.MALFORMED, f"what answers at {self.address} does not speak HTTP", detail=repr(error)
+            ) from error
+        except OSError as error:
+            raise ConnectionFault(self.address, tls.refusal(error)) from error
+        finally:
+            connection.close()
+        if response.status == HTTPStatus.OK:
+            return content
+        raise _fault(response.status, response.headers.get("Retry-After"), content)
+
+
+def _fault(status: int, retry_after: str | None, content: bytes) -> Fault:
+    """Return what an answer other than 200 means."""
+    wait_s = _seconds(retry_after)
+    if status == HTTPStatus.ACCEPTED:
+        return Fault(
+            Kind.UNAVAILABLE,
+            "the home has the request and waits for someone to approve it",
+            hint="ask for approval, then run the same command again",
+            retry_after=wait_s,
+        )
+    if status < HTTPStatus.BAD_REQUEST:
+        return PeerFault(Kind.MALFORMED, f"the home answered with HTTP status {status}, which EST has no use for")
+    said = problem.parse(status, content)
+    return Fault(said.kind, f"the home refused: {said.message}", hint=said.hint, retry_after=wait_s)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return the seconds of a Retry-After (RFC 9110, 10.2.3), bounded; None for a date: a device may have no clock."""
+    text = (retry_after or "").strip()
+    if not (text.isascii() and text.isdigit()) or len(text) > _SECONDS_DIGITS_MAX:
+        return None
+    return float(min(int(text), RETRY_AFTER_S_MAX))
