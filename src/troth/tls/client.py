@@ -74,7 +74,7 @@ def connect(host: str, port: int, context: ssl.SSLContext, server_name: str, tim
         raise
 
 
-def last_words(connection: ssl.SSLSocket, error: Exception) -> Refusal:
+def last_words(connection: socket.socket, error: Exception) -> Refusal:
     """Return why a write failed with `error`: the alert that the server left to be read, if there is one."""
     if isinstance(error, ConnectionError):
         with contextlib.suppress(ConnectionError, TimeoutError):
