@@ -110,7 +110,7 @@ def test_a_busy_writer_does_not_starve_the_others(db: Database, clock: StepClock
 
 
 def test_a_writer_that_is_killed_holds_nobody_up(db: Database, clock: StepClock) -> None:
-    for _ in range(5):
+    for _ in range(3):
         with writer(db, entries=20) as process:
             process.kill()
             assert process.wait() == -9

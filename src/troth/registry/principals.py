@@ -69,7 +69,7 @@ def _things() -> Select[Any]:
         select(things.name, things.type, things.attributes, attached.exclusive)
         .join_from(tables.thing_principals, tables.things, things.name == attached.thing)
         .where(attached.certificate_id == bindparam("certificate_id"))
-        .order_by(things.name)
+        .order_by(attached.thing)
     )
 
 

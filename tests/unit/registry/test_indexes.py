@@ -1,0 +1,95 @@
+"""Every look-up and every page goes along an index: what takes a moment with ten rows takes it with ten million."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+from tests.fixtures.databases import NOON
+
+from troth.errors import Fault
+from troth.journal.entries import head, list_after, list_before
+from troth.registry.attachments import list_principals_of, list_things_of
+from troth.registry.certificates import (
+    CertificateState,
+    find_by_serial,
+    find_certificate,
+    get_certificate,
+    list_certificates,
+)
+from troth.registry.decisions import list_decisions
+from troth.registry.issuers import find_issuer, get_issuer
+from troth.registry.policies import (
+    Target,
+    TargetKind,
+    find_policy,
+    list_attached,
+    list_policies,
+    list_targets,
+)
+from troth.registry.principals import _POLICIES, _THINGS
+from troth.registry.things import find_thing, list_things
+from troth.store.connect import Database
+from troth.store.read import read
+from troth.x509.profiles import Purpose
+
+ID = "ab" * 32
+THING = Target(TargetKind.THING, "x")
+
+LOOKS: dict[str, Callable[[Connection], object]] = {
+    "certificate by id": lambda c: find_certificate(c, ID),
+    "certificate by prefix": lambda c: get_certificate(c, "abcd"),
+    "certificate by serial": lambda c: find_by_serial(c, ID, "1"),
+    "certificates": lambda c: list_certificates(c, after=ID),
+    "certificates of a thing": lambda c: list_certificates(c, thing="x", after=ID),
+    "certificates in a state": lambda c: list_certificates(c, state=CertificateState.REVOKED, after=ID),
+    "certificates that expire": lambda c: list_certificates(c, expiring_before=NOON + timedelta(days=30)),
+    "thing": lambda c: find_thing(c, "x"),
+    "things": lambda c: list_things(c, "x"),
+    "things of a type": lambda c: list_things(c, "x", type="lamp"),
+    "things of a certificate": lambda c: list_things_of(c, ID),
+    "certificates attached to a thing": lambda c: list_principals_of(c, "x", ID),
+    "policy": lambda c: find_policy(c, "x"),
+    "policies": lambda c: list_policies(c, "x"),
+    "policies of a thing": lambda c: list_attached(c, THING),
+    "targets of a policy": lambda c: list_targets(c, "x", THING),
+    "issuer": lambda c: find_issuer(c, ID),
+    "issuer of a purpose": lambda c: get_issuer(c, Purpose.DEVICES),
+    "principal's things": lambda c: c.execute(_THINGS, {"certificate_id": ID}).all(),
+    "principal's policies": lambda c: c.execute(_POLICIES, {"certificate_id": ID}).all(),
+    "decisions": lambda c: list_decisions(c, denied=True, after=5),
+    "journal forwards": lambda c: list_after(c, 5),
+    "journal backwards": lambda c: list_before(c, 5),
+    "journal of a subject": lambda c: list_before(c, 5, "x"),
+    "journal's head": head,
+}
+
+
+@contextmanager
+def statements(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_more: object) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    yield seen
+    event.remove(connection, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_it_goes_along_an_index(sqlite_db: Database, look: str) -> None:
+    with read(sqlite_db) as connection:
+        # Nothing is there to be found.
+        with statements(connection) as seen, suppress(Fault):
+            LOOKS[look](connection)
+        assert seen
+        for statement, parameters in seen:
+            plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            assert plan
+            for step in plan:
+                # SCAN reads a whole table; the head has one row.
+                assert not step.startswith("SCAN") or step == "SCAN journal_head", plan
+                assert look == "principal's policies" or "TEMP B-TREE" not in step, plan
