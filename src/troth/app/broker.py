@@ -116,7 +116,7 @@ mqtt {{
 }}
 """
     path = home.run / "nats.conf"
-    write_private(path, configuration.encode())
+    write_private(path, configuration.encode(), overwrite=True)
     upstream = Upstream(url=f"mqtt://127.0.0.1:{mqtt_port}", flavour="nats", username="gateway", password=password)
     return upstream, [str(binary), "-c", str(path)]
 

@@ -146,7 +146,7 @@ class _Platform:
         }
 
     def _write_status(self) -> None:
-        write_private(self._home.status_file, json.dumps(self.describe()).encode())
+        write_private(self._home.status_file, json.dumps(self.describe()).encode(), overwrite=True)
 
 
 async def _accepts(host: str, port: int) -> None:

@@ -7,7 +7,8 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from troth.authority.revoke import REASONS, revoke_certificate, revoke_thing
+from troth.authority.revoke import Reason, parse_reason, revoke_thing
+from troth.authority.revoke import revoke as revoke_certificate
 from troth.cli.output import answer, answer_table
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, WhyOption, duration, opened
 from troth.errors import Fault, Kind
@@ -66,7 +67,7 @@ def revoke(
         str | None, typer.Argument(metavar="[ID]", help="The certificate's id, or how it begins.")
     ] = None,
     thing: Annotated[str | None, typer.Option("--thing", help="Instead: every certificate of this thing.")] = None,
-    reason: Annotated[str, typer.Option("--reason", help=f"One of: {', '.join(REASONS)}.")] = "unspecified",
+    reason: Annotated[str, typer.Option("--reason", help=f"One of: {', '.join(Reason)}.")] = "unspecified",
     why: WhyOption = "",
     home: HomeOption = HOME,
     as_json: JsonOption = False,
@@ -76,11 +77,11 @@ def revoke(
         raise Fault(Kind.MALFORMED, "say which certificate", hint="give its id, or --thing T for all of a thing's")
     with opened(home) as here, change(here.db, here.clock, here.actor, why) as changing:
         if thing is not None:
-            revoked = revoke_thing(changing, thing, reason)
+            revoked = revoke_thing(changing, thing, parse_reason(reason))
         else:
             assert identity is not None
             found = certificates.get_certificate(changing.connection, identity)
-            revoked = [revoke_certificate(changing, found.certificate_id, reason)]
+            revoked = [revoke_certificate(changing, found.certificate_id, parse_reason(reason))]
     text = "\n".join(f"revoked {each.certificate_id} ({each.reason})" for each in revoked) or "nothing to revoke"
     answer([_row(each) for each in revoked], text, as_json=as_json)
 

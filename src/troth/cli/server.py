@@ -1,6 +1,7 @@
 """What every command on a home shares: its options, and the way to the home's database."""
 
 import getpass
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
+from troth.app import logs
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.app.wiring import open_database
@@ -41,6 +43,7 @@ class Opened:
 @contextmanager
 def opened(path: Path) -> Iterator[Opened]:
     """Open the home at `path` for one command. Raises `Fault` when it or its database cannot be used."""
+    logs.configure("cli", "console", level=logging.WARNING)
     home, settings = open_home(path, os.environ)
     db = open_database(home, settings)
     try:
