@@ -95,11 +95,8 @@ class RequestKeys:
         return RequestKeys({**self.single, **_time_keys(moment)}, self.multiple)
 
 
-def request_keys(context: ConnectionContext, action: Action) -> RequestKeys:
-    """Return the keys that a request for `action` has on this connection.
-
-    The client id and all of the thing are known over MQTT only; attributes of the CONNECT to `iot:Connect` only.
-    """
+def connection_keys(context: ConnectionContext) -> RequestKeys:
+    """Return the keys that every request of this connection has; the client id and all of the thing over MQTT only."""
     single = {"aws:sourceip": context.source_ip}
     multiple: dict[str, tuple[str, ...]] = {}
     if context.domain_name is not None:
@@ -110,17 +107,24 @@ def request_keys(context: ConnectionContext, action: Action) -> RequestKeys:
         if context.client_id is not None:
             single["iot:clientid"] = context.client_id
         single |= _thing_keys(context.thing)
-    if action is Action.CONNECT:
-        if context.connect_attributes:
-            multiple["iot:connectattributes"] = context.connect_attributes
-        if context.last_will_topic is not None:
-            single["iot:lastwilltopic"] = context.realm.arn("topic", context.last_will_topic)
     _add_certificate(context.certificate, single, multiple)
     for name, values in context.extra.items():
         if len(values) == 1:
             single[fold(name)] = values[0]
         elif values:
             multiple[fold(name)] = values
+    return RequestKeys(single, multiple)
+
+
+def request_keys(connection: RequestKeys, context: ConnectionContext, action: Action) -> RequestKeys:
+    """Return the keys of one request, given those of its connection: what the CONNECT was, `iot:Connect` alone sees."""
+    if action is not Action.CONNECT:
+        return connection
+    single, multiple = dict(connection.single), dict(connection.multiple)
+    if context.connect_attributes:
+        multiple["iot:connectattributes"] = context.connect_attributes
+    if context.last_will_topic is not None:
+        single["iot:lastwilltopic"] = context.realm.arn("topic", context.last_will_topic)
     return RequestKeys(single, multiple)
 
 

@@ -11,10 +11,12 @@ from typing import Protocol
 from troth.limits import DECISION_CACHED_CHARS_MAX, DECISIONS_CACHED_MAX, MATCHED_TEXT_CHARS_MAX
 from troth.policy.actions import Action, parse_action, request_arn, request_resource
 from troth.policy.attachment import NamedPolicy
-from troth.policy.context import VOLATILE_KEYS, ConnectionContext, RequestKeys, request_keys
+from troth.policy.context import VOLATILE_KEYS, ConnectionContext, RequestKeys, connection_keys, request_keys
 from troth.policy.decision import Deciding, Decision, Outcome
 from troth.policy.pattern import Glob
 from troth.policy.statement import Effect, Statement
+
+__all__ = ["Decision", "Grant", "NamedPolicy", "Outcome", "evaluate", "make_grant"]
 
 _Entry = tuple[str, Statement]
 """A statement and the name of its policy."""
@@ -29,7 +31,7 @@ def evaluate(policies: Iterable[NamedPolicy], action: str, resource: str, contex
     asked = parse_action(action)
     if len(resource) > MATCHED_TEXT_CHARS_MAX:
         return _decision(asked, resource, None, None)
-    keys = request_keys(context, asked)
+    keys = request_keys(connection_keys(context), context, asked)
     arn = request_arn(context.realm, asked, resource)
     denying, allowing = None, None
     for policy, statement in _entries(policies):
@@ -59,13 +61,14 @@ class Grant:
     most, whatever the client invents.
     """
 
-    __slots__ = ("_context", "_entries", "_now", "_publish", "_receive", "_retain", "_rules", "_subscribe")
+    __slots__ = ("_context", "_entries", "_keys", "_now", "_publish", "_receive", "_retain", "_rules", "_subscribe")
 
     def __init__(
         self, entries: Sequence[_Entry], context: ConnectionContext, now: Callable[[], datetime] | None
     ) -> None:
         self._entries = entries
         self._context = context
+        self._keys = connection_keys(context)
         self._now = now
         self._rules: dict[Action, _Rules] = {}
         self._publish: dict[str, bool] = {}
@@ -117,7 +120,8 @@ class Grant:
     def _rules_of(self, action: Action) -> "_Rules":
         rules = self._rules.get(action)
         if rules is None:
-            rules = self._rules[action] = _specialise(self._entries, action, self._context, self._now)
+            keys = request_keys(self._keys, self._context, action)
+            rules = self._rules[action] = _specialise(self._entries, action, keys, self._now)
         return rules
 
 
@@ -198,10 +202,9 @@ class _Rules:
 
 
 def _specialise(
-    entries: Sequence[_Entry], action: Action, context: ConnectionContext, now: Callable[[], datetime] | None
+    entries: Sequence[_Entry], action: Action, keys: RequestKeys, now: Callable[[], datetime] | None
 ) -> _Rules:
     rules = _Rules()
-    keys = request_keys(context, action)
     for order, entry in enumerate(entries):
         _, statement = entry
         if action not in statement.actions:
