@@ -58,6 +58,7 @@ def test_a_principal_is_all_that_a_certificate_is_attached_to(db: Database, cloc
         create_thing(changing, "lamp-2")
         create_thing(changing, "other")
         one, other = add(changing), add(changing, "other")
+        create_thing(changing, one)
         for name in ("of-certificate", "of-lamp-1", "of-both", "of-other"):
             create_policy(changing, name, document(name))
         attach_principal(changing, "lamp-2", one, exclusive=False)
@@ -68,6 +69,8 @@ def test_a_principal_is_all_that_a_certificate_is_attached_to(db: Database, cloc
         attach_policy(changing, "of-both", thing="lamp-1")
         attach_policy(changing, "of-both", thing="lamp-2")
         attach_policy(changing, "of-other", thing="other")
+        # Nobody comes by another's policy through a thing that is named like its certificate, or the other way round.
+        attach_policy(changing, "of-other", thing=one)
     with read(db) as connection:
         found = find_principal(connection, one)
         assert find_principal(connection, "0" * 64) is None

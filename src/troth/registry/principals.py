@@ -56,11 +56,14 @@ def find_principal(connection: Connection, certificate_id: str) -> Principal | N
     if certificate is None:
         return None
     things = tuple(AttachedThing(*row) for row in connection.execute(_THINGS, {"certificate_id": certificate_id}))
-    policies = tuple(
+    names = [thing.name for thing in things]
+    found = connection.execute(_POLICIES, {"certificate_id": certificate_id, "things": names})
+    policies = (
         AttachedPolicy(name, version, document, TargetKind(kind), target)
-        for name, version, document, kind, target in connection.execute(_POLICIES, {"certificate_id": certificate_id})
+        for name, version, document, kind, target in found
     )
-    return Principal(certificate, things, policies, head(connection))
+    in_order = tuple(sorted(policies, key=lambda policy: (policy.target_kind, policy.target, policy.name)))
+    return Principal(certificate, things, in_order, head(connection))
 
 
 def _things() -> Select[Any]:
@@ -74,24 +77,29 @@ def _things() -> Select[Any]:
 
 
 def _policies() -> CompoundSelect[Any]:
-    attached, principals = tables.policy_attachments.c, tables.thing_principals.c
-    policies, versions = tables.policies.c, tables.policy_versions.c
-    columns = (policies.name, versions.version, versions.document, attached.target_kind, attached.target)
-    joined = tables.policy_attachments.join(tables.policies, policies.name == attached.policy).join(
-        tables.policy_versions,
-        (versions.policy == policies.name) & (versions.version == policies.default_version),
+    # Two statements in one, and things by name rather than by a join: SQLite would walk through the attachments of
+    # every thing there is. A thing may be named like a certificate's id, so each name is looked for under its kind.
+    of_certificate = _attached_to(TargetKind.CERTIFICATE).where(
+        tables.policy_attachments.c.target == bindparam("certificate_id")
     )
-    of_certificate = (
-        select(*columns)
-        .select_from(joined)
-        .where(attached.target_kind == TargetKind.CERTIFICATE.value, attached.target == bindparam("certificate_id"))
+    of_things = _attached_to(TargetKind.THING).where(
+        tables.policy_attachments.c.target.in_(bindparam("things", expanding=True))
     )
-    of_things = (
-        select(*columns)
-        .select_from(joined.join(tables.thing_principals, principals.thing == attached.target))
-        .where(attached.target_kind == TargetKind.THING.value, principals.certificate_id == bindparam("certificate_id"))
+    return union_all(of_certificate, of_things)
+
+
+def _attached_to(kind: TargetKind) -> Select[Any]:
+    attached, policies, versions = tables.policy_attachments.c, tables.policies.c, tables.policy_versions.c
+    return (
+        select(policies.name, versions.version, versions.document, attached.target_kind, attached.target)
+        .select_from(tables.policy_attachments)
+        .join(tables.policies, policies.name == attached.policy)
+        .join(
+            tables.policy_versions,
+            (versions.policy == policies.name) & (versions.version == policies.default_version),
+        )
+        .where(attached.target_kind == kind.value)
     )
-    return union_all(of_certificate, of_things).order_by("target_kind", "target", "name")
 
 
 _THINGS: Final = _things()
