@@ -9,8 +9,8 @@ import structlog
 Format = Literal["json", "console"]
 
 
-def configure(process: str, style: Format, stream: TextIO = sys.stderr) -> None:
-    """Send the events of structlog, and the warnings of libraries, to `stream`, marked with the name of the process."""
+def configure(process: str, style: Format, stream: TextIO = sys.stderr, level: int = logging.INFO) -> None:
+    """Send structlog's events of `level` and above, and libraries' warnings, to `stream`, marked with the process."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
