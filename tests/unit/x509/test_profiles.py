@@ -1,0 +1,162 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.fixtures.hierarchy import NOW, Maker
+
+from troth.errors import Fault, Kind
+from troth.limits import PROFILE_CHARS_MAX
+from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.profiles import ExtendedUse, KeyUse, NameKind, Profile, Purpose, parse_profile, validity_window
+
+
+def test_built_in_profiles_are_named_as_their_files(profiles: dict[str, Profile]) -> None:
+    assert all(profile.name == name for name, profile in profiles.items())
+    assert all(profile.algorithms[0] is KeyAlgorithm.P256 for profile in profiles.values())
+    assert all(profile.backdate == timedelta(hours=1) for profile in profiles.values())
+
+
+def test_a_device_gets_a_small_short_lived_client_certificate(profiles: dict[str, Profile]) -> None:
+    device = profiles["device"]
+    assert (device.issuer, device.validity) == (Purpose.DEVICES, timedelta(days=90))
+    assert device.extended_key_usage == (ExtendedUse.CLIENT_AUTH,)
+    assert device.key_usage == {KeyUse.DIGITAL_SIGNATURE}
+    assert not device.san_allowed
+    assert device.ca is None
+
+
+def test_each_issuer_is_for_one_use(profiles: dict[str, Profile]) -> None:
+    root = profiles["root"]
+    assert root.ca
+    assert (root.ca.purpose, root.ca.path_length, root.extended_key_usage) == (Purpose.ROOT, 1, ())
+    for purpose, use in (
+        (Purpose.DEVICES, ExtendedUse.CLIENT_AUTH),
+        (Purpose.SERVERS, ExtendedUse.SERVER_AUTH),
+        (Purpose.OPERATORS, ExtendedUse.CLIENT_AUTH),
+    ):
+        issuing = profiles[f"issuing-{purpose}"]
+        assert issuing.ca
+        assert (issuing.issuer, issuing.ca.purpose, issuing.ca.path_length) == (Purpose.ROOT, purpose, 0)
+        assert issuing.extended_key_usage == (use,)
+        assert issuing.key_usage == {KeyUse.KEY_CERT_SIGN, KeyUse.CRL_SIGN}
+        assert issuing.ca.name_constraints is (purpose is Purpose.SERVERS)
+    assert profiles["server"].san_required
+    assert profiles["server"].san_allowed == {NameKind.DNS, NameKind.IP}
+
+
+GOOD = """
+name = "claim"
+issuer = "devices"
+subject = "named"
+algorithms = ["P-256"]
+validity = "15m"
+key_usage = ["digital-signature"]
+extended_key_usage = ["client-auth"]
+"""
+GOOD_CA = """
+name = "other"
+issuer = "root"
+subject = "issuer"
+algorithms = ["P-384"]
+validity = "10d"
+key_usage = ["key-cert-sign"]
+[ca]
+purpose = "devices"
+path_length = 0
+"""
+
+
+def test_what_may_be_left_out_has_its_default() -> None:
+    profile = parse_profile(GOOD)
+    assert (profile.validity, profile.backdate) == (timedelta(minutes=15), timedelta(hours=1))
+    assert not profile.san_required
+    assert parse_profile(GOOD_CA).extended_key_usage == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (GOOD.replace("validity", "validty"), "validity: is missing"),
+        (GOOD + 'colour = "red"', "colour: unknown key"),
+        (GOOD + '[san]\nallowed = ["dns"]\nrequird = true', "san.requird: unknown key"),
+        (GOOD + "[san]\nrequired = true", "san.allowed: is missing"),
+        (GOOD + '[san]\nallowed = ["mail"]', "san.allowed: 'mail' is not known"),
+        (GOOD + '[san]\nallowed = "dns"', "san.allowed: must be a list"),
+        (GOOD + "san = 1", "san: must be a table"),
+        (GOOD_CA + "depth = 3", "ca.depth: unknown key"),
+        (GOOD_CA.replace("path_length = 0", "path_length = true"), "ca.path_length: must be a whole number"),
+        (GOOD_CA.replace("path_length = 0", "path_length = 1"), "ca.path_length"),
+        (GOOD_CA.replace("path_length = 0", "path_length = -1"), "ca.path_length"),
+        (GOOD_CA.replace('"devices"', '"root"'), "ca.path_length"),
+        (GOOD_CA.replace('"root"', '"devices"'), "issuer: must be 'root'"),
+        (GOOD_CA.replace('"issuer"', '"thing"'), "subject: must be 'issuer'"),
+        (GOOD_CA.replace("key-cert-sign", "crl-sign"), "key_usage: a CA needs key-cert-sign"),
+        (GOOD.replace('["digital-signature"]', '["key-cert-sign"]'), "key_usage: key-cert-sign needs a [ca]"),
+        (GOOD.replace('["digital-signature"]', "[]"), "key_usage: names no use"),
+        (GOOD.replace('["client-auth"]', "[]"), "extended_key_usage: names no use"),
+        (GOOD.replace('["client-auth"]', '["client-auth", "client-auth"]'), "extended_key_usage: repeats"),
+        (GOOD.replace('"named"', '"issuer"'), "subject: 'issuer' needs a [ca]"),
+        (GOOD.replace('"devices"', '"root"'), "issuer: a root certifies issuers only"),
+        (GOOD.replace('["P-256"]', "[]"), "algorithms: names no algorithm"),
+        (GOOD.replace('"P-256"', "256"), "algorithms: '256' is not known"),
+        (GOOD.replace('"15m"', '"0d"'), "validity: must be positive"),
+        (GOOD.replace('"15m"', '"99999d"'), "validity: must be positive and at most"),
+        (GOOD.replace('"15m"', '"1y"'), "validity: '1y' is no duration"),
+        (GOOD.replace('"15m"', '"-1d"'), "validity: '-1d' is no duration"),
+        (GOOD.replace('"15m"', '"9999999999d"'), "validity"),
+        (GOOD.replace('"15m"', '""'), "validity: '' is no duration"),
+        (GOOD + 'backdate = "8d"', "backdate: must be at most 7d"),
+        (GOOD.replace('"claim"', '"Claim 1"'), "name: must be"),
+        (GOOD.replace('"claim"', "7"), "name: must be text"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_place(text: str, place: str) -> None:
+    with pytest.raises(Fault) as caught:
+        parse_profile(text)
+    assert caught.value.kind is Kind.MALFORMED
+    assert caught.value.message.startswith(f"profile: {place}")
+
+
+@pytest.mark.parametrize("text", ["= 1", "a = " + "[" * 5000, "a = 1\na = 2"])
+def test_what_is_no_toml_is_refused(text: str) -> None:
+    with pytest.raises(Fault) as caught:
+        parse_profile(text)
+    assert caught.value.kind is Kind.MALFORMED
+
+
+def test_a_profile_is_bounded() -> None:
+    with pytest.raises(Fault) as caught:
+        parse_profile("#" * (PROFILE_CHARS_MAX + 1))
+    assert caught.value.kind is Kind.TOO_LARGE
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_refused(text: str) -> None:
+    with pytest.raises(Fault):
+        parse_profile(text)
+
+
+def test_a_window_is_backdated_and_in_whole_seconds(maker: Maker, profiles: dict[str, Profile]) -> None:
+    whole = NOW.replace(microsecond=0)
+    # the issuer was made at the same time, so its own backdating is the earliest there is
+    assert validity_window(profiles["device"], NOW, maker.devices.certificate) == (
+        whole - timedelta(hours=1),
+        whole + timedelta(days=90),
+    )
+
+
+def test_a_window_keeps_within_the_issuers(maker: Maker, profiles: dict[str, Profile]) -> None:
+    issuer = maker.devices.certificate
+    begin, end = issuer.not_valid_before_utc, issuer.not_valid_after_utc
+    assert validity_window(profiles["device"], begin, issuer)[0] == begin
+    assert validity_window(profiles["device"], end - timedelta(days=1), issuer)[1] == end
+
+
+@pytest.mark.parametrize("when", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC)])
+def test_an_issuer_out_of_its_time_certifies_nothing(
+    maker: Maker, profiles: dict[str, Profile], when: datetime
+) -> None:
+    with pytest.raises(Fault) as caught:
+        validity_window(profiles["device"], when, maker.devices.certificate)
+    assert caught.value.kind is Kind.EXPIRED
