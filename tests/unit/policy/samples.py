@@ -90,8 +90,8 @@ _OPERATORS = (
     "StringEqualsIfExists",
     "ForAllValues:StringLike",
     "ForAnyValue:StringNotEquals",
+    "StringNotEqualsIgnoreCase",
     "ArnLike",
-    "Bool",
 )
 _KEYS = (
     "iot:ClientId",
@@ -111,10 +111,14 @@ _VALUES = st.lists(st.sampled_from(["true", "false", "${iot:Connection.Thing.IsA
 _COMPARISONS = st.dictionaries(
     st.sampled_from(_OPERATORS), st.dictionaries(st.sampled_from(_KEYS), _VALUES, min_size=1, max_size=2), max_size=1
 )
-_TIMES = st.dictionaries(
-    st.sampled_from(["DateLessThan", "DateGreaterThanEquals"]),
-    st.just({"aws:CurrentTime": "2026-01-01T00:00:00Z"}),
-    max_size=1,
+_OTHER_CONDITIONS = st.sampled_from(
+    [
+        {},
+        {"Bool": {"iot:Connection.Thing.IsAttached": "true"}},
+        {"Null": {"iot:ConnectAttributes": "true"}},
+        {"DateLessThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}},
+        {"DateGreaterThanEquals": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}},
+    ]
 )
 _ACTIONS = st.lists(
     st.sampled_from(["iot:Publish", "iot:*Publish", "iot:Receive", "iot:Subscribe", "iot:Connect", "*"]),
@@ -133,7 +137,7 @@ STATEMENTS = st.builds(
     _ACTIONS,
     st.sampled_from(["Resource", "Resource", "Resource", "NotResource"]),
     st.lists(_RESOURCES, min_size=1, max_size=3),
-    _COMPARISONS | _COMPARISONS | _TIMES,
+    _COMPARISONS | _OTHER_CONDITIONS,
 )
 POLICIES = st.lists(
     st.builds(
