@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     load_der_private_key,
-    load_pem_private_key,
 )
 
 from troth.errors import Fault, Kind
@@ -33,9 +32,8 @@ from troth.x509.pem import parse_pem, render_pem
 
 _PLAIN: Final = "PRIVATE KEY"
 _ENCRYPTED: Final = "ENCRYPTED PRIVATE KEY"
-# What `openssl ecparam -genkey` and `openssl genrsa` of old write; in these formats, only unencrypted.
-_TRADITIONAL: Final = ("EC PRIVATE KEY", "RSA PRIVATE KEY")
-_LEGACY_MARK: Final = b"Proc-Type:"
+# What old tools write: SEC 1 and PKCS#1, where encryption is a single round of MD5.
+_TRADITIONAL: Final = (b"BEGIN EC PRIVATE KEY", b"BEGIN RSA PRIVATE KEY", b"BEGIN DSA PRIVATE KEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +104,19 @@ def parse_key(data: bytes, passphrase: bytes | None, where: str = "the key") -> 
     """Read a key from PEM; the passphrase is for an encrypted one and is ignored by another.
 
     `where` names the key in messages. Raises `Fault`: bad key (a passphrase is missing or wrong, the algorithm is not
-    listed), malformed (no single PEM private key), unsupported (an encryption that is weak, unknown or costs more to
-    open than `troth.limits` allows).
+    listed), malformed (no single PEM private key), unsupported (not PKCS#8, or an encryption that is weak, unknown or
+    costs more to open than `troth.limits` allows).
     """
-    if _LEGACY_MARK in data:
+    if any(mark in data for mark in _TRADITIONAL):
         raise Fault(
             Kind.UNSUPPORTED,
-            f"{where} is encrypted in the old PEM way, which protects it badly",
+            f"{where} is not in PKCS#8",
             hint="convert it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW",
         )
-    label = next((label for label in (_ENCRYPTED, *_TRADITIONAL) if f"BEGIN {label}".encode() in data), _PLAIN)
-    der = parse_pem(data, label, blocks_max=1)[0]
+    is_encrypted = f"BEGIN {_ENCRYPTED}".encode() in data
+    der = parse_pem(data, _ENCRYPTED if is_encrypted else _PLAIN, blocks_max=1)[0]
     try:
-        if label in _TRADITIONAL:
-            private_key = load_pem_private_key(render_pem(label, der), None)
-        elif label == _ENCRYPTED:
-            private_key = _open(der, passphrase, where)
-        else:
-            private_key = load_der_private_key(der, None)
+        private_key = _open(der, passphrase, where) if is_encrypted else load_der_private_key(der, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Fault(Kind.MALFORMED, f"{where} is not a private key that can be read", detail=str(error)) from error
     algorithm_of(private_key.public_key())
