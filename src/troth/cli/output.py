@@ -30,6 +30,7 @@ EXIT_CODES: Final[dict[Kind, int]] = {
     Kind.MISCONFIGURED: 22,
 }
 EXIT_INTERNAL: Final = 70
+WIDE: Final = 200
 
 
 def say(text: str) -> None:
@@ -60,7 +61,8 @@ def answer_table(
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(_shown(row.get(column)) for column in columns))
-    Console().print(table)
+    # Not a terminal: whoever reads it wants whole rows.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def fail(fault: Fault, *, as_json: bool) -> int:
