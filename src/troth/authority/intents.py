@@ -89,13 +89,12 @@ def leave_prepared(
     refusal: Fault | None = None,
 ) -> bool:
     """Move an intent out of PREPARED; False when it is not there any more, because another process was first."""
+    own = _COLUMNS.id == intent.intent_id
+    if change.execute(select(_COLUMNS.state).where(own).with_for_update()).scalar_one() != IntentState.PREPARED:
+        return False
     words = None if refusal is None else f"{refusal.kind.value}: {refusal.message}"[:REFUSAL_CHARS_MAX]
-    done = change.execute(
-        update(tables.intents)
-        .where(_COLUMNS.id == intent.intent_id, _COLUMNS.state == IntentState.PREPARED)
-        .values(state=state, certificate_id=certificate_id, refusal=words)
-    )
-    return done.rowcount == 1
+    change.execute(update(tables.intents).where(own).values(state=state, certificate_id=certificate_id, refusal=words))
+    return True
 
 
 def find_intent(connection: Connection, intent_id: str) -> Intent | None:

@@ -1,0 +1,65 @@
+import pytest
+from tests.fixtures.issuance import certificates, entries
+
+from troth.authority.revoke import Reason, parse_reason, revoke, revoke_thing
+from troth.errors import Fault, Kind
+from troth.journal.change import change
+from troth.registry.certificates import CertificateState
+from troth.testing.authority import TestAuthority
+from troth.testing.clock import FakeClock
+
+
+def test_a_revocation_is_state_and_entry_in_one_change(authority: TestAuthority, clock: FakeClock) -> None:
+    lamp = authority.device("lamp-1")
+    with change(authority.db, clock, "operator:anna", why="stolen") as changing:
+        row = revoke(changing, lamp.certificate_id, Reason.KEY_COMPROMISE)
+    assert (row.state, row.reason, row.revoked_at) == (CertificateState.REVOKED, "keyCompromise", clock.now())
+    (entry,) = entries(authority.db, "certificate.revoked")
+    assert (entry.subject, entry.data["thing"], entry.why) == (lamp.certificate_id, "lamp-1", "stolen")
+    assert entry.data["reason"] == "keyCompromise"
+
+
+def test_revoked_twice_is_revoked_once(authority: TestAuthority, clock: FakeClock) -> None:
+    lamp = authority.device("lamp-1")
+    for reason in (Reason.SUPERSEDED, Reason.KEY_COMPROMISE):
+        with change(authority.db, clock, "operator:anna") as changing:
+            row = revoke(changing, lamp.certificate_id, reason)
+    assert row.reason == "superseded"
+    assert len(entries(authority.db, "certificate.revoked")) == 1
+
+
+def test_a_thing_loses_every_certificate_it_has(authority: TestAuthority, clock: FakeClock) -> None:
+    """A thing enrolled anew keeps its old certificate until that is revoked."""
+    first, second, other = authority.device("lamp-1"), authority.device("lamp-1"), authority.device("lamp-2")
+    authority.revoke(first)
+    with change(authority.db, clock, "operator:anna") as changing:
+        rows = revoke_thing(changing, "lamp-1", Reason.CESSATION_OF_OPERATION)
+    assert [row.certificate_id for row in rows] == [second.certificate_id]
+    assert {row.state for row in certificates(authority.db, "lamp-1")} == {CertificateState.REVOKED}
+    (row,) = certificates(authority.db, "lamp-2")
+    assert (row.certificate_id, row.state) == (other.certificate_id, CertificateState.ACTIVE)
+    with change(authority.db, clock, "operator:anna") as changing:
+        assert revoke_thing(changing, "lamp-1") == []
+
+
+def test_what_does_not_exist_cannot_be_revoked(authority: TestAuthority, clock: FakeClock) -> None:
+    with pytest.raises(Fault) as caught, change(authority.db, clock, "operator:anna") as changing:
+        revoke(changing, "0" * 64)
+    assert caught.value.kind is Kind.NOT_FOUND
+    with pytest.raises(Fault) as caught, change(authority.db, clock, "operator:anna") as changing:
+        revoke_thing(changing, "lamp-9")
+    assert caught.value.kind is Kind.NOT_FOUND
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_reasons_are_rfc_5280s_words_in_any_case(reason: Reason) -> None:
+    assert parse_reason(reason.value) is reason
+    assert parse_reason(reason.value.upper()) is reason
+
+
+@pytest.mark.parametrize("text", ["", "because", "certificateHold", "removeFromCRL", "aACompromise"])
+def test_other_reasons_are_none(text: str) -> None:
+    with pytest.raises(Fault) as caught:
+        parse_reason(text)
+    assert caught.value.kind is Kind.MALFORMED
+    assert "keyCompromise" in (caught.value.hint or "")
