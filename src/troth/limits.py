@@ -111,6 +111,10 @@ UPSTREAM_WAIT_S_MAX: Final = 10.0
 """Longest wait for the broker to take a connection, and again for its answer to CONNECT."""
 UPSTREAM_WRITE_QUEUE_BYTES_MAX: Final = 256 * KIB
 """Bytes waiting for a slow broker before its device is read no further."""
+UPSTREAM_PACKET_BYTES_MAX: Final = 1024 * KIB
+"""Bytes of a packet from the broker; more only where devices may send more themselves."""
+UPSTREAM_LINGER_S_MAX: Final = 5.0
+"""Longest wait for the broker to take what is left of a session that has ended."""
 TOPICS_JUDGED_MAX: Final = 256
 """Topics of one connection that are remembered as good for the broker."""
 DENIALS_LOGGED_PER_SECOND_MAX: Final = 20
