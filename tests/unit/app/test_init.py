@@ -80,6 +80,7 @@ def test_each_issuer_is_certified_for_one_use(home: Path) -> None:
     assert len(subjects) == len(issuers)
 
 
+@pytest.mark.slow
 def test_a_passphrase_encrypts_every_key(tmp_path: Path) -> None:
     path = tmp_path / "home"
     make(path, Birth(BIRTH.name, BIRTH.public_url, b"correct horse"))
