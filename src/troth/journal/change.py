@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, CursorResult, Executable, select, update
+from sqlalchemy import Connection, CursorResult, Executable, update
 
 from troth.clock import Clock
 from troth.errors import Bug
 from troth.journal import tables
+from troth.journal.entries import head
 from troth.journal.record import Entry, leaf_hash, render_entry
 from troth.store.connect import Database
 from troth.store.write import write
@@ -101,4 +102,4 @@ def _settle(changing: Change) -> int:
         return changing._settle()
     if changing._writes:
         raise Bug("a change was made and not recorded")
-    return int(changing.connection.execute(select(tables.head.c.size)).scalar_one())
+    return head(changing.connection)

@@ -1,17 +1,25 @@
 """Read the journal: forwards for those who follow it, backwards for those who look."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, ScalarSelect, select
 
 from troth.journal import tables
 from troth.journal.record import Entry, parse_entry
 from troth.limits import LIST_ROWS_MAX
 
+_HEAD: Final = select(tables.head.c.size)
+
 
 def head(connection: Connection) -> int:
     """Return the number of the last entry that `connection` sees; 0 in an empty journal."""
-    return int(connection.execute(select(tables.head.c.size)).scalar_one())
+    return int(connection.execute(_HEAD).scalar_one())
+
+
+def position() -> ScalarSelect[int]:
+    """Return `head` as an expression, for a statement that needs it beside what it looks up."""
+    return _HEAD.scalar_subquery()
 
 
 def list_after(connection: Connection, number: int, limit: int = LIST_ROWS_MAX) -> list[Entry]:

@@ -1,13 +1,14 @@
 """Certificates: which there are, whose they are and whether they are in force. Signs and verifies nothing."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, Row, Select, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, select, tuple_, update
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
@@ -69,6 +70,9 @@ class CertificateRow:
     revoked_at: datetime | None
     reason: str | None
     """Why its state is what it is; for REVOKED a reason of RFC 5280, section 5.3.1."""
+
+
+_STATE: Final = [field.name for field in fields(CertificateRow)].index("state")
 
 
 def add_certificate(
@@ -159,12 +163,12 @@ def set_state(change: Change, identity: str, state: CertificateState, reason: st
 
 def find_certificate(connection: Connection, identity: str) -> CertificateRow | None:
     """Return the certificate with this whole id, or None."""
-    return _one(connection, _select().where(_COLUMNS.certificate_id == identity))
+    return _one(connection, _BY_ID, {"certificate_id": identity})
 
 
 def find_by_serial(connection: Connection, issuer_id: str, serial: str) -> CertificateRow | None:
     """Return the certificate that this issuer gave this serial number (lower-case hex), or None."""
-    return _one(connection, _select().where(_COLUMNS.issuer_id == issuer_id, _COLUMNS.serial == serial))
+    return _one(connection, _BY_SERIAL, {"issuer_id": issuer_id, "serial": serial})
 
 
 def get_certificate(connection: Connection, prefix: str) -> CertificateRow:
@@ -184,7 +188,7 @@ def get_certificate(connection: Connection, prefix: str) -> CertificateRow:
         raise Fault(Kind.NOT_FOUND, f"there is no certificate {prefix!r}", hint=hint)
     if len(rows) > 1:
         raise Fault(Kind.CONFLICT, f"several certificates begin with {prefix!r}", hint="give more of its digits")
-    return _row(rows[0])
+    return certificate_row(rows[0])
 
 
 def lock_certificate(change: Change, identity: str) -> CertificateRow:
@@ -196,7 +200,7 @@ def lock_certificate(change: Change, identity: str) -> CertificateRow:
     if row is None:
         hint = "troth cert list shows those that exist"
         raise Fault(Kind.NOT_FOUND, f"there is no certificate {identity[:ID_CHARS]!r}", hint=hint)
-    return _row(row)
+    return certificate_row(row)
 
 
 def list_certificates(
@@ -221,24 +225,33 @@ def list_certificates(
         statement = statement.order_by(_COLUMNS.certificate_id)
         if after is not None:
             statement = statement.where(_COLUMNS.certificate_id > after)
-        return [_row(row) for row in connection.execute(statement)]
+        return [certificate_row(row) for row in connection.execute(statement)]
     statement = statement.where(_COLUMNS.not_after < expiring_before)
     statement = statement.order_by(_COLUMNS.not_after, _COLUMNS.certificate_id)
     if after is not None:
         place = (get_certificate(connection, after).not_after, after)
         statement = statement.where(tuple_(_COLUMNS.not_after, _COLUMNS.certificate_id) > place)
-    return [_row(row) for row in connection.execute(statement)]
+    return [certificate_row(row) for row in connection.execute(statement)]
 
 
 def _select() -> Select[Any]:
     return select(tables.certificates)
 
 
-def _one(connection: Connection, statement: Select[Any]) -> CertificateRow | None:
-    row = connection.execute(statement).one_or_none()
-    return None if row is None else _row(row)
+# Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_BY_ID: Final = _select().where(_COLUMNS.certificate_id == bindparam("certificate_id"))
+_BY_SERIAL: Final = _select().where(
+    _COLUMNS.issuer_id == bindparam("issuer_id"), _COLUMNS.serial == bindparam("serial")
+)
 
 
-def _row(row: Row[Any]) -> CertificateRow:
-    values = dict(row._mapping)
-    return CertificateRow(**{**values, "state": CertificateState(values["state"])})
+def _one(connection: Connection, statement: Select[Any], parameters: Mapping[str, str]) -> CertificateRow | None:
+    row = connection.execute(statement, parameters).one_or_none()
+    return None if row is None else certificate_row(row)
+
+
+def certificate_row(columns: Sequence[Any]) -> CertificateRow:
+    """Return the value of one row of the table: the columns stand in the order of the fields."""
+    values = list(columns)
+    values[_STATE] = CertificateState(values[_STATE])
+    return CertificateRow(*values)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, Connection, Select, bindparam, select, union_all
+from sqlalchemy import CompoundSelect, Connection, Select, bindparam, null, select, union_all
 
-from troth.journal.entries import head
+from troth.journal.entries import position
 from troth.registry import tables
-from troth.registry.certificates import CertificateRow, find_certificate
+from troth.registry.certificates import CertificateRow, certificate_row
 from troth.registry.policies import TargetKind
 
 
@@ -50,57 +50,62 @@ class Principal:
 def find_principal(connection: Connection, certificate_id: str) -> Principal | None:
     """Return the principal with this certificate id, whatever its state; None when it is not registered.
 
-    `connection` must be one snapshot (`store.read`), or the position may lie. Four look-ups by index.
+    `connection` must be one snapshot (`store.read`), or the position may lie. Two statements, along indexes only.
     """
-    certificate = find_certificate(connection, certificate_id)
-    if certificate is None:
+    parameters = {"certificate_id": certificate_id}
+    row = connection.execute(_CERTIFICATE, parameters).one_or_none()
+    if row is None:
         return None
-    things = tuple(AttachedThing(*row) for row in connection.execute(_THINGS, {"certificate_id": certificate_id}))
-    names = [thing.name for thing in things]
-    found = connection.execute(_POLICIES, {"certificate_id": certificate_id, "things": names})
-    policies = (
-        AttachedPolicy(name, version, document, TargetKind(kind), target)
-        for name, version, document, kind, target in found
-    )
-    in_order = tuple(sorted(policies, key=lambda policy: (policy.target_kind, policy.target, policy.name)))
-    return Principal(certificate, things, in_order, head(connection))
-
-
-def _things() -> Select[Any]:
-    things, attached = tables.things.c, tables.thing_principals.c
-    return (
-        select(things.name, things.type, things.attributes, attached.exclusive)
-        .join_from(tables.thing_principals, tables.things, things.name == attached.thing)
-        .where(attached.certificate_id == bindparam("certificate_id"))
-        .order_by(attached.thing)
+    *columns, position = row
+    things: dict[str, AttachedThing] = {}
+    policies: list[AttachedPolicy] = []
+    for thing, type_, attributes, exclusive, policy, version, document in connection.execute(_ATTACHED, parameters):
+        if thing is not None:
+            things[thing] = AttachedThing(thing, type_, attributes, exclusive)
+        if policy is not None:
+            kind, target = (TargetKind.CERTIFICATE, certificate_id) if thing is None else (TargetKind.THING, thing)
+            policies.append(AttachedPolicy(policy, version, document, kind, target))
+    return Principal(
+        certificate_row(columns),
+        tuple(sorted(things.values(), key=lambda thing: thing.name)),
+        tuple(sorted(policies, key=lambda policy: (policy.target_kind, policy.target, policy.name))),
+        position,
     )
 
 
-def _policies() -> CompoundSelect[Any]:
-    # Two statements in one, and things by name rather than by a join: SQLite would walk through the attachments of
-    # every thing there is. A thing may be named like a certificate's id, so each name is looked for under its kind.
-    of_certificate = _attached_to(TargetKind.CERTIFICATE).where(
-        tables.policy_attachments.c.target == bindparam("certificate_id")
-    )
-    of_things = _attached_to(TargetKind.THING).where(
-        tables.policy_attachments.c.target.in_(bindparam("things", expanding=True))
-    )
-    return union_all(of_certificate, of_things)
+def _certificate() -> Select[Any]:
+    identity = tables.certificates.c.certificate_id
+    return select(tables.certificates, position().label("position")).where(identity == bindparam("certificate_id"))
 
 
-def _attached_to(kind: TargetKind) -> Select[Any]:
+def _attached() -> CompoundSelect[Any]:
+    """One row for each thing and each of its policies (or none), and one for each policy of the certificate itself."""
+    principals, things = tables.thing_principals.c, tables.things.c
     attached, policies, versions = tables.policy_attachments.c, tables.policies.c, tables.policy_versions.c
-    return (
-        select(policies.name, versions.version, versions.document, attached.target_kind, attached.target)
+    of_policy = (policies.name.label("policy"), versions.version, versions.document)
+    in_force = (versions.policy == policies.name) & (versions.version == policies.default_version)
+    # Outer joins also keep SQLite from starting at the other end, with the attachments of every thing there is.
+    of_things = (
+        select(things.name, things.type, things.attributes, principals.exclusive, *of_policy)
+        .select_from(tables.thing_principals)
+        .join(tables.things, things.name == principals.thing)
+        .outerjoin(
+            tables.policy_attachments,
+            (attached.target_kind == TargetKind.THING.value) & (attached.target == things.name),
+        )
+        .outerjoin(tables.policies, policies.name == attached.policy)
+        .outerjoin(tables.policy_versions, in_force)
+        .where(principals.certificate_id == bindparam("certificate_id"))
+    )
+    of_certificate = (
+        select(null(), null(), null(), null(), *of_policy)
         .select_from(tables.policy_attachments)
         .join(tables.policies, policies.name == attached.policy)
-        .join(
-            tables.policy_versions,
-            (versions.policy == policies.name) & (versions.version == policies.default_version),
-        )
-        .where(attached.target_kind == kind.value)
+        .join(tables.policy_versions, in_force)
+        .where(attached.target_kind == TargetKind.CERTIFICATE.value, attached.target == bindparam("certificate_id"))
     )
+    return union_all(of_things, of_certificate)
 
 
-_THINGS: Final = _things()
-_POLICIES: Final = _policies()
+_CERTIFICATE: Final = _certificate()
+_ATTACHED: Final = _attached()

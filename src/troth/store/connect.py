@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
@@ -16,10 +16,13 @@ from troth.limits import (
     DATABASE_SILENCE_S_MAX,
     WRITE_WAIT_S_MAX,
 )
+from troth.store.faults import unavailable
 
 BEGIN: Final = "troth_begin"
 """The execution option that says which transaction a connection opens: ``read`` or ``write``."""
 
+_BEGIN_READ: Final = ("PRAGMA query_only=ON", "BEGIN")
+_BEGIN_WRITE: Final = ("PRAGMA query_only=OFF", "BEGIN IMMEDIATE")
 _KEPT_OPEN: Final = 4
 
 POSTGRESQL_ARGUMENTS: Final[dict[str, str | int]] = {
@@ -132,7 +135,11 @@ def open_sqlite(path: Path) -> sqlite3.Connection:
 def _begin_sqlite(connection: Connection) -> None:
     # The driver is told never to begin by itself (isolation_level=None), so that a read never becomes a write halfway,
     # and a writer takes the write lock at once instead of failing at its first INSERT.
-    options: dict[str, Any] = dict(connection.get_execution_options())
-    writes = options.get(BEGIN) == "write"
-    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    begin = _BEGIN_WRITE if connection.get_execution_options().get(BEGIN) == "write" else _BEGIN_READ
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    try:
+        for statement in begin:
+            driver.execute(statement)
+    except sqlite3.Error as error:
+        raise unavailable(str(error)) from error

@@ -29,7 +29,7 @@ from troth.registry.policies import (
     list_policies,
     list_targets,
 )
-from troth.registry.principals import _POLICIES, _THINGS
+from troth.registry.principals import _ATTACHED, _CERTIFICATE
 from troth.registry.things import find_thing, list_things
 from troth.store.connect import Database
 from troth.store.read import read
@@ -57,8 +57,8 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
     "targets of a policy": lambda c: list_targets(c, "x", THING),
     "issuer": lambda c: find_issuer(c, ID),
     "issuer of a purpose": lambda c: get_issuer(c, Purpose.DEVICES),
-    "principal's things": lambda c: c.execute(_THINGS, {"certificate_id": ID}).all(),
-    "principal's policies": lambda c: c.execute(_POLICIES, {"certificate_id": ID, "things": ["x", "y"]}).all(),
+    "principal's certificate": lambda c: c.execute(_CERTIFICATE, {"certificate_id": ID}).all(),
+    "what is attached to a principal": lambda c: c.execute(_ATTACHED, {"certificate_id": ID}).all(),
     "decisions": lambda c: list_decisions(c, denied=True, after=5),
     "journal forwards": lambda c: list_after(c, 5),
     "journal backwards": lambda c: list_before(c, 5),
