@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtensionOID
 
 from troth.errors import Fault, Kind, PeerFault
+from troth.limits import CHAIN_CERTIFICATES_MAX
 from troth.x509.algorithms import algorithm_of, is_sound_hash
 from troth.x509.building import EXTENDED_USES
 from troth.x509.certificates import UNREADABLE, certificate_id, find_extension
@@ -59,16 +60,22 @@ def verify_chain(
 ) -> x509.Certificate:
     """Return the anchor that `chain` (the leaf first, each certified by the next) leads to at the time `at`.
 
-    The last of the chain is one of `anchors` or was issued by one. Raises `PeerFault` as `verify_issued_by` does.
+    The last of the chain is one of `anchors` or was issued by one. Stricter than RFC 5280 in that a CA that certifies
+    itself anew counts for the path length too. Raises `PeerFault` as `verify_issued_by` does.
     """
-    if not chain:
-        raise _refusal(0, Kind.UNAUTHENTICATED, "the chain is empty")
-    anchor = _anchor_of(chain[-1], anchors)
+    if not 1 <= len(chain) <= CHAIN_CERTIFICATES_MAX:
+        raise _refusal(0, Kind.UNAUTHENTICATED, f"the chain has not 1 to {CHAIN_CERTIFICATES_MAX} certificates")
+    try:
+        anchor = _anchor_of(chain[-1], anchors)
+    except UNREADABLE as error:
+        raise PeerFault(Kind.MALFORMED, "a certificate cannot be read", detail=str(error)) from error
     path = chain if certificate_id(anchor) == certificate_id(chain[-1]) else (*chain, anchor)
     if len(path) == 1:
         raise _refusal(0, Kind.UNAUTHENTICATED, "the chain is an anchor alone")
     for above_leaf, (certificate, issuer) in enumerate(pairwise(path)):
         verify_issued_by(certificate, issuer, at=at, use=use, below=above_leaf)
+        for below in path[:above_leaf]:
+            _7_names_permitted(below, issuer)
     return anchor
 
 
@@ -145,7 +152,7 @@ def _6_good_for(certificate: x509.Certificate, use: ExtendedUse | None) -> None:
 
 
 def _7_names_permitted(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """RFC 5280, 6.1.3 (b) and (c), for the issuer next above."""
+    """RFC 5280, 6.1.3 (b) and (c)."""
     if names_outside(certificate, issuer):
         raise _refusal(7, Kind.UNAUTHENTICATED, "the certificate holds names that its issuer may not certify")
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.fixtures.hierarchy import NOW, Maker, Signed
 
 from troth.errors import Kind, PeerFault
@@ -209,6 +210,7 @@ def test_a_chain_leads_to_its_anchor(maker: Maker) -> None:
     "pick",
     [
         lambda m: ([], [m.root]),
+        lambda m: ([m.device(), *[m.devices] * 10], [m.root]),
         lambda m: ([m.device()], []),
         lambda m: ([m.device()], [m.root]),
         lambda m: ([m.root], [m.root]),
@@ -223,6 +225,52 @@ def test_any_other_chain_is_refused(maker: Maker, pick: Callable[[Maker], tuple[
     with pytest.raises(PeerFault) as caught:
         verify_chain([each.certificate for each in chain], [each.certificate for each in anchors], at=NOW, use=CLIENT)
     assert caught.value.kind is Kind.UNAUTHENTICATED
+
+
+def test_7_names_that_an_issuer_further_above_may_not_certify(maker: Maker) -> None:
+    """The constraint stands in the root of the chain, two steps above the name."""
+
+    def signed(name: str, issuer: Signed | None, *extensions: tuple[x509.ExtensionType, bool]) -> Signed:
+        key = generate(KeyAlgorithm.P256)
+        subject, above = thing_subject(name), issuer or Signed(maker.root.certificate, key)
+        builder = x509.CertificateBuilder(
+            issuer_name=above.certificate.subject if issuer else subject,
+            subject_name=subject,
+            public_key=key.public_key,
+            serial_number=1,
+            not_valid_before=NOW,
+            not_valid_after=NOW,
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return Signed(builder.sign(above.key.private_key, hashes.SHA256()), key)
+
+    permitted = (x509.NameConstraints([x509.DNSName("home.example")], None), True)
+    root = signed("root", None, IS_CA, permitted)
+    issuing = signed("issuing", root, IS_CA)
+    for name, free in (("a.home.example", True), ("bank.example", False)):
+        san = (x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+        leaf = signed("leaf", issuing, FOR_CLIENTS, san)
+        chain = [leaf.certificate, issuing.certificate]
+        if free:
+            assert verify_chain(chain, [root.certificate], at=NOW, use=CLIENT) == root.certificate
+            continue
+        with pytest.raises(PeerFault) as caught:
+            verify_chain(chain, [root.certificate], at=NOW, use=CLIENT)
+        assert caught.value.detail == "verification, step 7"
+
+
+def test_a_name_that_cannot_be_read_is_malformed(maker: Maker) -> None:
+    der = maker.devices.certificate.public_bytes(Encoding.DER)
+    # a UTF8String that is none
+    broken = x509.load_der_x509_certificate(der.replace(b"home.example root", b"home.example\xff\xffoot"))
+    for chain in ([broken], [maker.device().certificate, broken]):
+        with pytest.raises(PeerFault) as caught:
+            verify_chain(chain, [maker.root.certificate], at=NOW, use=CLIENT)
+        assert caught.value.kind is Kind.MALFORMED
+    with pytest.raises(PeerFault) as caught:
+        verify_issued_by(broken, maker.root.certificate, at=NOW, use=CLIENT)
+    assert caught.value.kind is Kind.MALFORMED
 
 
 def test_an_issuing_ca_certifies_no_ca(maker: Maker) -> None:
