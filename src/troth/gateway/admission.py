@@ -1,0 +1,179 @@
+"""Who is let in, and what they may do then: decided here once for every door.
+
+A certificate must be registered, in force, in its time and of an issuer for devices; then the policies of the
+certificate and of the thing that it is decide. Any doubt is a refusal. AWS IoT developer guide, "Authorization".
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from troth.clock import Clock
+from troth.errors import Fault
+from troth.gateway.mqtt.names import Owner, upstream_client_id
+from troth.gateway.principals import Known, Principals
+from troth.gateway.refusal import Reason, Refusal
+from troth.limits import Limits
+from troth.names import Realm
+from troth.policy.actions import Action, request_resource
+from troth.policy.attachment import effective
+from troth.policy.context import ConnectionContext, resolve_thing
+from troth.policy.decision import Decision
+from troth.policy.engine import Grant, make_grant
+from troth.protocols.mqtt import Connect
+from troth.registry.certificates import CertificateState
+from troth.x509.profiles import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The far end of a connection whose handshake has succeeded."""
+
+    certificate_id: str
+    host: str
+    port: int
+    server_name: str | None
+    """The name that it asked for, unverified."""
+
+    @property
+    def address(self) -> str:
+        """``host:port``, or ``[host]:port`` for IPv6."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A CONNECT that may go ahead."""
+
+    client_id: str
+    thing: str | None
+    owner: Owner
+    grant: Grant
+    upstream_client_id: str = field(repr=False)
+
+
+class Admission:
+    """The one judge of certificates and of CONNECT in a worker."""
+
+    def __init__(
+        self,
+        principals: Principals,
+        clock: Clock,
+        realm: Realm,
+        limits: Limits,
+        is_state_known: Callable[[], bool],
+    ) -> None:
+        self._principals = principals
+        self._clock = clock
+        self._realm = realm
+        self._client_id_bytes_max = limits.client_id_bytes_max
+        self._is_state_known = is_state_known
+
+    async def principal(self, certificate_id: str) -> Known:
+        """Return the principal of a certificate that is in force now, reflecting all changes that are known here.
+
+        Raises `Refusal`: unauthenticated, or unavailable while nobody can know.
+        """
+        if not self._is_state_known():
+            raise _refusal(Reason.STATE_UNKNOWN, certificate_id)
+        known = self._principals.find(certificate_id)
+        if known is None:
+            try:
+                known = await self._principals.get(certificate_id)
+            except Fault as fault:
+                raise _refusal(Reason.STATE_UNKNOWN, certificate_id, fault.detail or fault.message) from fault
+        if known is None:
+            raise _refusal(Reason.UNKNOWN_CERTIFICATE, certificate_id)
+        require_in_force(known, self._clock.now())
+        return known
+
+    def admit(self, known: Known, peer: Peer, connect: Connect) -> Admitted:
+        """Decide a CONNECT whose client id is not empty, and what its connection may do.
+
+        Raises `Refusal`: unauthenticated when the certificate is not in force now; rejected for a client id that
+        cannot be; forbidden when policy does not allow the client id, the will, or the will's being retained.
+        """
+        now = self._clock.now()
+        require_in_force(known, now)
+        client_id = connect.client_id
+        if client_id.startswith("$") or len(client_id.encode()) > self._client_id_bytes_max:
+            raise _connect_refusal(Reason.CLIENT_ID_INVALID, client_id)
+        thing = resolve_thing(known.things, client_id)
+        if known.policies is None:
+            raise _connect_refusal(Reason.POLICY_UNREADABLE, client_id)
+        context = ConnectionContext(
+            realm=self._realm,
+            certificate=known.attributes,
+            source_ip=peer.host,
+            client_id=client_id,
+            thing=thing,
+            domain_name=peer.server_name,
+            connect_attributes=_attributes_of(connect),
+            last_will_topic=connect.will.topic if connect.will else None,
+            current_time=now,
+        )
+        policies = effective(known.policies, known.certificate_id, thing, client_id)
+        grant = make_grant(policies, context, self._clock.now)
+        will = _first_denial(_will_decisions(grant, connect))
+        _require(grant.decide(Action.CONNECT, client_id), Reason.CONNECT_DENIED, will)
+        _require(will, Reason.WILL_DENIED, will)
+        owner = Owner("thing", thing.name) if thing else Owner("certificate", known.certificate_id)
+        return Admitted(client_id, thing.name if thing else None, owner, grant, upstream_client_id(owner, client_id))
+
+
+def require_in_force(known: Known, now: datetime) -> None:
+    """Return if a certificate lets its holder in at the time `now`. Raises `Refusal` (unauthenticated)."""
+    reason = _objection(known, now)
+    if reason is not None:
+        raise _refusal(reason, known.certificate_id)
+
+
+def _objection(known: Known, now: datetime) -> Reason | None:
+    if known.state is CertificateState.REVOKED:
+        return Reason.CERTIFICATE_REVOKED
+    if known.state is not CertificateState.ACTIVE:
+        return Reason.CERTIFICATE_INACTIVE
+    if now < known.not_before:
+        return Reason.CERTIFICATE_NOT_YET_VALID
+    if now > known.not_after:
+        return Reason.CERTIFICATE_EXPIRED
+    if known.purpose is not Purpose.DEVICES:
+        return Reason.WRONG_ISSUER
+    return None
+
+
+def _attributes_of(connect: Connect) -> tuple[str, ...]:
+    persistent = () if connect.clean_session else ("PersistentConnect",)
+    return (*persistent, "LastWill") if connect.will else persistent
+
+
+def _will_decisions(grant: Grant, connect: Connect) -> Iterator[Decision]:
+    """What a will needs: the right to publish it, and to have it retained where it asks for that."""
+    if connect.will is not None:
+        yield grant.decide(Action.PUBLISH, connect.will.topic)
+        if connect.will.retain:
+            yield grant.decide(Action.RETAIN_PUBLISH, connect.will.topic)
+
+
+def _first_denial(decisions: Iterable[Decision]) -> Decision | None:
+    return next((decision for decision in decisions if not decision.allowed), None)
+
+
+def _require(decision: Decision | None, reason: Reason, will: Decision | None) -> None:
+    if decision is not None and not decision.allowed:
+        raise Refusal(
+            reason,
+            action=decision.action,
+            resource=decision.resource,
+            outcome=decision.outcome,
+            detail=decision.reason,
+            silences_will=will is not None,
+        )
+
+
+def _connect_refusal(reason: Reason, client_id: str) -> Refusal:
+    return Refusal(reason, action=Action.CONNECT, resource=request_resource(Action.CONNECT, client_id))
+
+
+def _refusal(reason: Reason, certificate_id: str, detail: str | None = None) -> Refusal:
+    return Refusal(reason, action=Action.CONNECT, resource=f"certificate/{certificate_id}", detail=detail)

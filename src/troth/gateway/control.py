@@ -1,0 +1,127 @@
+"""Withdrawn means now: follows the journal, and lets every change reach the connections that it touches.
+
+Knows no wire. While the database does not answer, nobody new is let in, and live connections go on for so long only.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final
+
+import structlog
+
+from troth.clock import Clock
+from troth.errors import Fault
+from troth.gateway.principals import Principals
+from troth.gateway.refusal import Reason
+from troth.gateway.roster import Roster
+from troth.journal.entries import head
+from troth.journal.record import Entry
+from troth.journal.tail import Follower
+from troth.registry.certificates import CERTIFICATE_DEACTIVATED, CERTIFICATE_REVOKED
+from troth.store.connect import Database
+from troth.store.read import read
+
+RETRY_S: Final = 0.25
+"""How long to wait before a database that did not answer is asked again."""
+_TOGETHER: Final = 64
+"""Principals that are looked up in one snapshot."""
+
+# What ends a connection without a look at anything else.
+_ENDINGS: Final = {
+    CERTIFICATE_REVOKED: Reason.CERTIFICATE_REVOKED,
+    CERTIFICATE_DEACTIVATED: Reason.CERTIFICATE_INACTIVE,
+}
+
+log = structlog.get_logger()
+
+
+class Control:
+    """Keeps what one worker knows and whom it serves in step with the journal."""
+
+    def __init__(
+        self, db: Database, clock: Clock, principals: Principals, roster: Roster, unknown_state_for: timedelta
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._principals = principals
+        self._roster = roster
+        self._unknown_state_for = unknown_state_for
+        self._follower: Follower | None = None
+        self._unsettled: set[str] = set()
+        self._stuck_since: datetime | None = None
+
+    async def start(self) -> None:
+        """Begin at the journal's end. Raises `Fault` (unavailable)."""
+        position = await asyncio.to_thread(self._head)
+        self._principals.position = position
+        self._follower = Follower(self._db, self._clock, position)
+
+    async def run(self) -> None:
+        """Follow the journal, without end."""
+        assert self._follower is not None, "start comes first"
+        while True:
+            try:
+                async with aclosing(self._follower.entries()) as batches:
+                    async for entries in batches:
+                        await self._take(entries)
+            except Fault as fault:
+                log.error("journal.unreadable", reason=fault.message, detail=fault.detail)
+            except Exception:
+                # What of the batch was not yet acted on is not known: trust nothing that is kept.
+                log.exception("control.failed")
+                self._stuck_since = self._stuck_since or self._clock.now()
+                self._principals.forget_all()
+                self._unsettled |= self._roster.bound()
+            await asyncio.sleep(RETRY_S)
+            await self._settle()
+
+    def is_state_known(self) -> bool:
+        """Tell whether every change is known here that was committed a moment ago."""
+        return self._follower is not None and self.unknown_since is None
+
+    @property
+    def unknown_since(self) -> datetime | None:
+        """Since when changes may have been missed; None while none can have been."""
+        blind_since = self._follower.blind_since if self._follower is not None else None
+        return min((since for since in (blind_since, self._stuck_since) if since is not None), default=None)
+
+    def tick(self) -> None:
+        """About a second has passed."""
+        since = self.unknown_since
+        if since is not None and self._clock.now() - since > self._unknown_state_for:
+            for connection in self._roster:
+                connection.end(Reason.STATE_UNKNOWN)
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        touched = self._principals.apply(entries)
+        for entry in entries:
+            if entry.kind in _ENDINGS:
+                for connection in self._roster.bound_to(entry.subject):
+                    connection.end(_ENDINGS[entry.kind])
+        self._unsettled |= touched
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Let every connection that was touched be decided again. Tries until the database has said how things are."""
+        self._unsettled = {each for each in self._unsettled if self._roster.bound_to(each)}
+        while self._unsettled:
+            chunk = tuple(islice(self._unsettled, _TOGETHER))
+            try:
+                found = await self._principals.look_up(chunk)
+            except Fault as fault:
+                self._stuck_since = self._stuck_since or self._clock.now()
+                log.error("registry.unreadable", reason=fault.message, detail=fault.detail)
+                await asyncio.sleep(RETRY_S)
+                continue
+            for certificate_id, known in found.items():
+                for connection in self._roster.bound_to(certificate_id):
+                    connection.review(known)
+            self._unsettled.difference_update(chunk)
+        self._stuck_since = None
+
+    def _head(self) -> int:
+        with read(self._db) as connection:
+            return head(connection)

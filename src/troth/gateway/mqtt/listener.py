@@ -1,0 +1,74 @@
+"""The door for MQTT: accepts connections on a socket that was bound before, and lets TLS prove who they are."""
+
+import asyncio
+import socket
+from typing import cast
+
+from troth.gateway.mqtt.gate import Gate
+from troth.gateway.mqtt.session import Session
+from troth.gateway.refusal import Reason, Refusal
+from troth.gateway.report import HANDSHAKE, Report, Who
+from troth.keys.randomness import random_id
+from troth.limits import Limits
+from troth.tls.server import Acceptor, Address, HandshakeFailure, PeerTLS, PendingHandshakes, ServerTLS
+
+
+class _Witness:
+    """Told by TLS how handshakes end; the failures are worth telling."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def on_success(self, peer: PeerTLS, address: Address | None) -> None:
+        """The session itself says what becomes of it."""
+
+    def on_failure(self, address: Address | None, reason: HandshakeFailure, detail: str) -> None:
+        self._report.handshake_failed(Who(random_id(), shown(address)), reason, detail)
+
+
+class _Full(asyncio.Protocol):
+    """A connection for which there is no room: closed before its first byte."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        address = shown(transport.get_extra_info("peername"))
+        refusal = Refusal(Reason.TOO_MANY_CONNECTIONS, action=HANDSHAKE, resource="")
+        self._report.refused(Who(random_id(), address), refusal)
+        cast("asyncio.Transport", transport).abort()
+
+
+class Door:
+    """The open door. `pending` can be shared with the other doors of the process."""
+
+    def __init__(self, gate: Gate, server_tls: ServerTLS, limits: Limits) -> None:
+        self._gate = gate
+        self._connections_max = limits.connections_max
+        self._pending = PendingHandshakes(limits.handshakes_pending_max)
+        self._acceptor = Acceptor(server_tls, _Witness(gate.report), self._pending)
+        self._server: asyncio.Server | None = None
+
+    async def open(self, listening: socket.socket) -> None:
+        """Accept from now on."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, sock=listening)
+
+    def close(self) -> None:
+        """Accept no more, and end the handshakes that are under way."""
+        if self._server is not None:
+            self._server.close()
+        self._pending.abort_all()
+
+    def _accept(self) -> asyncio.Protocol:
+        if len(self._gate.roster) + len(self._pending) >= self._connections_max:
+            return _Full(self._gate.report)
+        return self._acceptor.protocol(lambda: Session(self._gate))
+
+
+def shown(address: Address | None) -> str:
+    """Return ``host:port`` as logs have it, ``[host]:port`` for IPv6."""
+    if address is None:
+        return "unknown"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

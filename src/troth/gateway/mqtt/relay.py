@@ -1,0 +1,131 @@
+"""The bytes of an admitted session, both ways: what comes in is decided, and what comes of it goes in one write.
+
+Slows one side down while the other reads too slowly, so that what waits is bounded. Knows no states and no wire format.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from troth.gateway.mqtt.exchange import Ended, Exchange
+from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link
+from troth.gateway.refusal import Reason
+from troth.limits import Limits
+from troth.protocols.mqtt import Connect, Packet
+
+PATIENCE: Final = 1.5
+"""How many keep-alives a device may be silent [MQTT-3.1.2-24]."""
+
+
+class Relay:
+    """Between the device's transport and the link to the broker. `end` is called when the session must end."""
+
+    __slots__ = (
+        "_broker_slow",
+        "_end",
+        "_exchange",
+        "_heard",
+        "_link",
+        "_link_quiet_at_s",
+        "_link_used",
+        "_patience_s",
+        "_queue_bytes_max",
+        "_silent_at_s",
+        "_slow_since_s",
+        "_transport",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        link: Link,
+        exchange: Exchange,
+        keep_alive_s: int,
+        limits: Limits,
+        end: Callable[[Reason, str], None],
+    ) -> None:
+        self._transport = transport
+        self._link = link
+        self._exchange = exchange
+        self._end = end
+        self._queue_bytes_max = limits.write_queue_bytes_max
+        self._patience_s = keep_alive_s * PATIENCE
+        self._heard = True
+        self._silent_at_s = 0.0
+        self._link_used = True
+        self._link_quiet_at_s = 0.0
+        self._slow_since_s: float | None = None
+        self._broker_slow = False
+
+    def from_device(self, packets: list[Packet]) -> None:
+        """Take what the device sent."""
+        self._heard = True
+        self._pass(self._exchange.from_device, packets)
+
+    def from_broker(self, packets: list[Packet]) -> None:
+        """Take what the broker sent."""
+        self._pass(self._exchange.from_broker, packets)
+
+    def device_slow(self, since_s: float | None) -> None:
+        """The device takes no more since `since_s`: nothing is taken for it from the broker. None: it has caught up."""
+        self._slow_since_s = since_s
+        if since_s is None:
+            self._link.resume_reading()
+        else:
+            self._link.pause_reading()
+
+    def broker_slow(self, slow: bool) -> None:
+        """The broker takes no more: nothing is taken for it from the device."""
+        self._broker_slow = slow
+        if slow:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def tick(self, now_s: float) -> None:
+        """About a second has passed: end what is dead, and keep the broker from taking the living for dead."""
+        if self._heard or self._broker_slow:
+            self._heard = False
+            self._silent_at_s = now_s + self._patience_s
+        if now_s >= self._silent_at_s:
+            self._end(Reason.KEEP_ALIVE, "")
+        elif self._slow_since_s is not None and now_s - self._slow_since_s > self._patience_s:
+            self._end(Reason.SLOW_READER, "")
+        elif self._link_used:
+            self._link_used = False
+            self._link_quiet_at_s = now_s + max(self._patience_s, KEEP_ALIVE_S_MIN) / 2
+        elif now_s >= self._link_quiet_at_s:
+            # The device is there, and all that it sent ended here.
+            self._exchange.ping()
+            self._send()
+
+    def _pass(self, decide: Callable[[list[Packet]], None], packets: list[Packet]) -> None:
+        ended = None
+        try:
+            decide(packets)
+        except Ended as caught:
+            ended = caught
+        self._send()
+        if ended is not None:
+            self._end(ended.reason, ended.detail)
+
+    def _send(self) -> None:
+        out = self._exchange.to_broker
+        if out:
+            self._link.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+            self._link_used = True
+        out = self._exchange.to_device
+        if out:
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+            if self._slow_since_s is not None and self._waiting() > 2 * self._queue_bytes_max:
+                self._end(Reason.SLOW_READER, f"{self._waiting()} bytes wait for it")
+
+    def _waiting(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+
+def honoured_keep_alive_s(connect: Connect, limits: Limits) -> int:
+    """Return the keep-alive that a session is held to: the device's own within the bound, and the bound for none."""
+    return min(connect.keep_alive_s or limits.keep_alive_s_max, limits.keep_alive_s_max)

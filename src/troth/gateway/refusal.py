@@ -1,0 +1,109 @@
+"""Why somebody is not let in, in a word that logs, counts and tests can hold on to. Knows no wire."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from troth.errors import Fault, Kind
+from troth.policy.decision import Outcome
+
+
+class Reason(StrEnum):
+    """Why a connection is refused or ended. Together with those of `troth.tls.reasons` all that a log can say."""
+
+    UNKNOWN_CERTIFICATE = "unknown-certificate"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    CERTIFICATE_INACTIVE = "certificate-inactive"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
+    WRONG_ISSUER = "wrong-issuer"
+    """The issuer is not one of this home's for devices."""
+    POLICY_UNREADABLE = "policy-unreadable"
+    """A policy that is attached cannot be read, so that nothing it might forbid is allowed."""
+    STATE_UNKNOWN = "state-unknown"
+    """The database does not answer, so that nobody can know who is still in force."""
+    CONNECT_DENIED = "connect-denied"
+    WILL_DENIED = "will-denied"
+    CLIENT_ID_INVALID = "client-id-invalid"
+    OWNER_CHANGED = "owner-changed"
+    """The client id belongs to another owner than when the session began."""
+    PROTOCOL_UNSUPPORTED = "protocol-unsupported"
+    TIMEOUT = "timeout"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+    UPSTREAM_UNAVAILABLE = "upstream-unavailable"
+    UPSTREAM_REFUSED = "upstream-refused"
+    UPSTREAM_CLOSED = "upstream-closed"
+    UPSTREAM_INVALID = "upstream-invalid"
+    """The broker sent what no broker may."""
+    CLIENT_DISCONNECT = "client-disconnect"
+    CLIENT_GONE = "client-gone"
+    PROTOCOL_ERROR = "protocol-error"
+    PACKET_TOO_LARGE = "packet-too-large"
+    PUBLISH_DENIED = "publish-denied"
+    SLOW_READER = "slow-reader"
+    KEEP_ALIVE = "keep-alive-timeout"
+    SHUTDOWN = "shutdown"
+    INTERNAL = "internal-error"
+
+
+_UNAUTHENTICATED: Final = frozenset(
+    {
+        Reason.UNKNOWN_CERTIFICATE,
+        Reason.CERTIFICATE_REVOKED,
+        Reason.CERTIFICATE_INACTIVE,
+        Reason.CERTIFICATE_EXPIRED,
+        Reason.CERTIFICATE_NOT_YET_VALID,
+        Reason.WRONG_ISSUER,
+    }
+)
+_UNAVAILABLE: Final = frozenset(
+    {
+        Reason.STATE_UNKNOWN,
+        Reason.TIMEOUT,
+        Reason.TOO_MANY_CONNECTIONS,
+        Reason.UPSTREAM_UNAVAILABLE,
+        Reason.UPSTREAM_REFUSED,
+        Reason.UPSTREAM_CLOSED,
+        Reason.UPSTREAM_INVALID,
+        Reason.SHUTDOWN,
+        Reason.INTERNAL,
+    }
+)
+_KINDS: Final[Mapping[Reason, Kind]] = MappingProxyType(
+    {
+        **dict.fromkeys(Reason, Kind.FORBIDDEN),
+        **dict.fromkeys(_UNAUTHENTICATED, Kind.UNAUTHENTICATED),
+        **dict.fromkeys(_UNAVAILABLE, Kind.UNAVAILABLE),
+        Reason.CLIENT_ID_INVALID: Kind.REJECTED,
+        Reason.PROTOCOL_UNSUPPORTED: Kind.UNSUPPORTED,
+        Reason.PROTOCOL_ERROR: Kind.MALFORMED,
+        Reason.PACKET_TOO_LARGE: Kind.MALFORMED,
+    }
+)
+"""The kind that surfaces translate, where a connection is refused for a reason."""
+
+
+class Refusal(Fault):
+    """A peer is not let in, or may not stay.
+
+    `action` and `resource` say what was decided, as a policy names them. `silences_will` says that the will, too, is
+    not allowed: where a session ends by this, it must not be published.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        *,
+        action: str,
+        resource: str,
+        outcome: str = Outcome.IMPLICIT_DENY,
+        detail: str | None = None,
+        silences_will: bool = False,
+    ) -> None:
+        super().__init__(_KINDS[reason], reason.value, detail=detail)
+        self.reason = reason
+        self.action = action
+        self.resource = resource
+        self.outcome = outcome
+        self.silences_will = silences_will

@@ -1,0 +1,247 @@
+"""What the gateway tells people: log lines at once, and decisions, counts and sessions in one batch a second.
+
+Nothing hangs on any of it: what cannot be written in time is dropped, the oldest first, and how much is told.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from troth.clock import Clock
+from troth.errors import Fault
+from troth.gateway.refusal import Reason, Refusal
+from troth.limits import DENIALS_LOGGED_PER_SECOND_MAX, REPORT_ROWS_MAX, Limits
+from troth.policy.engine import Outcome
+from troth.registry import decisions, sessions
+from troth.registry.decisions import DecisionKey, DecisionRow
+from troth.registry.sessions import SessionRow
+from troth.store.connect import Database
+from troth.tls.reasons import HandshakeFailure
+
+FLUSH_S: Final = 1.0
+LEASE: Final = timedelta(seconds=15)
+"""How long a worker's sessions count without a word from it."""
+_RENEWED_EVERY: Final = LEASE / 3
+
+HANDSHAKE: Final = "tls:Handshake"
+"""The action that a failed handshake is counted and listed under."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """What is known of a connection so far, in every line and row about it."""
+
+    connection: str
+    address: str
+    """``host:port`` of the peer."""
+    certificate_id: str | None = None
+    thing: str | None = None
+    client_id: str | None = None
+
+
+class Report:
+    """All that one worker has to tell. `run` sends it; everything else only takes note."""
+
+    def __init__(self, db: Database, clock: Clock, worker: str, limits: Limits) -> None:
+        self._db = db
+        self._clock = clock
+        self._worker = worker
+        self._rows_kept_max = limits.decision_rows_max
+        self._rows: deque[DecisionRow] = deque()
+        self._counts: Counter[DecisionKey] = Counter()
+        self._dropped = 0
+        self._sessions: dict[str, SessionRow] = {}
+        self._opened: dict[str, SessionRow] = {}
+        self._closed: list[str] = []
+        self._known = False
+        self._renew_at: datetime | None = None
+
+    # What happens.
+
+    def handshake_failed(self, who: Who, reason: HandshakeFailure, detail: str) -> None:
+        """A peer did not come through the TLS handshake."""
+        log.warning("handshake.failed", connection=who.connection, peer=who.address, reason=reason.value, detail=detail)
+        self._row(who, HANDSHAKE, "", Outcome.IMPLICIT_DENY, f"{reason.value}: {detail}")
+        self._counts[DecisionKey(HANDSHAKE, Outcome.IMPLICIT_DENY, reason.value)] += 1
+
+    def refused(self, who: Who, refusal: Refusal) -> None:
+        """A peer came through the handshake and was not let in."""
+        self._log("connection.refused", who, refusal.action, refusal.resource, refusal.reason, refusal.detail)
+        why = f"{refusal.reason.value}: {refusal.detail}" if refusal.detail else refusal.reason.value
+        self._row(who, refusal.action, refusal.resource, refusal.outcome, why)
+        self._counts[DecisionKey(refusal.action, refusal.outcome, refusal.reason.value)] += 1
+
+    def allowed(self, action: str, count: int = 1) -> None:
+        """`count` requests for `action` were allowed."""
+        self._counts[DecisionKey(action, Outcome.ALLOW, "")] += count
+
+    def denied(self, event: str, who: Who, action: str, resource: str, outcome: str, reason: str, detail: str) -> None:
+        """A request was denied, and is logged as `event`; `reason` is a fixed word, `detail` who decided it."""
+        self._log(event, who, action, resource, reason, detail)
+        self._row(who, action, resource, outcome, f"{reason}: {detail}" if detail else reason)
+
+    def counted(self, action: str, outcome: str, reason: str, count: int) -> None:
+        """`count` requests came out so; denials are counted here beside `denied`, which not all of them reach."""
+        self._counts[DecisionKey(action, outcome, reason)] += count
+
+    def opened(self, who: Who) -> None:
+        """A session is live."""
+        assert who.certificate_id is not None
+        assert who.client_id is not None
+        row = SessionRow(
+            self._worker, who.connection, who.certificate_id, who.thing, who.client_id, who.address, self._clock.now()
+        )
+        self._sessions[who.connection] = row
+        self._opened[who.connection] = row
+
+    def closed(self, who: Who, reason: Reason, detail: str, *, ours: bool) -> None:
+        """A connection that came through the handshake has ended; `ours` says that we ended it."""
+        write = log.info if ours else log.debug
+        write(
+            "session.closed",
+            connection=who.connection,
+            peer=who.address,
+            certificate_id=who.certificate_id,
+            thing=who.thing,
+            client_id=who.client_id,
+            reason=reason.value,
+            detail=detail,
+        )
+        if self._sessions.pop(who.connection, None) is not None and self._opened.pop(who.connection, None) is None:
+            self._closed.append(who.connection)
+
+    # How it is sent.
+
+    async def run(self) -> None:
+        """Send what there is, every `FLUSH_S` seconds, without end."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what there is now. What the database does not take is kept within bounds and sent again."""
+        rows, counts, dropped = list(self._rows), self._counts, self._dropped
+        self._rows.clear()
+        self._counts = Counter()
+        self._dropped = 0
+        if dropped:
+            log.warning("decisions.dropped", count=dropped)
+        try:
+            if rows or counts:
+                await asyncio.to_thread(decisions.append, self._db, rows, counts, self._rows_kept_max)
+        except Fault as fault:
+            log.warning("report.unsent", reason=fault.message, detail=fault.detail)
+            self._counts.update(counts)
+            self._keep(rows)
+        await self._flush_sessions()
+
+    async def close(self) -> None:
+        """Send the last of it, and take this worker's sessions off the list."""
+        await self.flush()
+        try:
+            await asyncio.to_thread(sessions.drop_worker, self._db, self._worker)
+        except Fault as fault:
+            log.warning("report.unsent", reason=fault.message, detail=fault.detail)
+
+    async def _flush_sessions(self) -> None:
+        now = self._clock.now()
+        due = self._renew_at is None or now >= self._renew_at
+        if not (due or self._opened or self._closed):
+            return
+        opened, closed = list(self._opened.values()), self._closed
+        self._opened, self._closed = {}, []
+        known, self._known = self._known, False
+        # Until the database has said yes, the next attempt sends them all.
+        everything = list(self._sessions.values())
+        try:
+            self._known = await asyncio.to_thread(self._send_sessions, known, now + LEASE, everything, opened, closed)
+            self._renew_at = now + _RENEWED_EVERY
+        except Fault as fault:
+            self._renew_at = None
+            log.warning("report.unsent", reason=fault.message, detail=fault.detail)
+
+    def _send_sessions(
+        self,
+        known: bool,
+        lease_until: datetime,
+        everything: Sequence[SessionRow],
+        opened: Sequence[SessionRow],
+        closed: Sequence[str],
+    ) -> bool:
+        if not (known and sessions.update_sessions(self._db, self._worker, lease_until, opened, closed)):
+            sessions.replace_sessions(self._db, self._worker, lease_until, everything)
+        return True
+
+    def _log(self, event: str, who: Who, action: str, resource: str, reason: str, detail: str | None) -> None:
+        log.warning(
+            event,
+            connection=who.connection,
+            peer=who.address,
+            certificate_id=who.certificate_id,
+            thing=who.thing,
+            client_id=who.client_id,
+            action=action,
+            resource=resource,
+            reason=reason,
+            detail=detail,
+        )
+
+    def _row(self, who: Who, action: str, resource: str, outcome: str, reason: str) -> None:
+        self._keep(
+            [
+                DecisionRow(
+                    at=self._clock.now(),
+                    worker=self._worker,
+                    connection=who.connection,
+                    address=who.address,
+                    certificate_id=who.certificate_id,
+                    thing=who.thing,
+                    client_id=who.client_id,
+                    action=action,
+                    resource=resource,
+                    outcome=outcome,
+                    reason=reason,
+                )
+            ]
+        )
+
+    def _keep(self, rows: Sequence[DecisionRow]) -> None:
+        self._rows.extend(rows)
+        while len(self._rows) > REPORT_ROWS_MAX:
+            self._rows.popleft()
+            self._dropped += 1
+
+
+class Denials:
+    """The denials of one connection: all are counted, and only so many a second are told one by one."""
+
+    __slots__ = ("_left", "_report", "_untold", "who")
+
+    def __init__(self, report: Report, who: Who) -> None:
+        self.who = who
+        self._report = report
+        self._left = DENIALS_LOGGED_PER_SECOND_MAX
+        self._untold = 0
+
+    def tell(self, event: str, action: str, resource: str, outcome: str, reason: str, detail: str) -> None:
+        """Take note of a denial."""
+        self._report.counted(action, outcome, reason, 1)
+        if self._left:
+            self._left -= 1
+            self._report.denied(event, self.who, action, resource, outcome, reason, detail)
+        else:
+            self._untold += 1
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._left = DENIALS_LOGGED_PER_SECOND_MAX
+        if self._untold:
+            log.warning("denials.untold", connection=self.who.connection, peer=self.who.address, count=self._untold)
+            self._untold = 0

@@ -1,0 +1,126 @@
+"""The gateway of one worker, put together: everything that devices meet on the MQTT door, and what keeps it true."""
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from troth.clock import Clock
+from troth.errors import Fault, Kind
+from troth.gateway.admission import Admission
+from troth.gateway.control import Control
+from troth.gateway.mqtt.gate import Gate
+from troth.gateway.mqtt.listener import Door
+from troth.gateway.mqtt.names import Names
+from troth.gateway.mqtt.upstream import Broker, Upstream
+from troth.gateway.principals import Principals
+from troth.gateway.refusal import Reason
+from troth.gateway.report import Report
+from troth.gateway.roster import Roster
+from troth.limits import Limits
+from troth.names import Realm
+from troth.store.connect import Database
+from troth.tls.server import ClientAuth, ServerTLS
+
+TICK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the gateway treats what it must refuse or cannot know."""
+
+    drops_denied: bool = False
+    """A denied PUBLISH is dropped and counted; otherwise it ends the connection, as on AWS."""
+    unknown_state_for: timedelta = timedelta(seconds=30)
+    """How long live sessions go on while the database does not answer."""
+
+
+class Gateway:
+    """A gateway at work. `admission` and `report` are for the other doors of the same process."""
+
+    def __init__(self, gate: Gate, control: Control, principals: Principals, clock: Clock, door: Door) -> None:
+        self.admission = gate.admission
+        self.report = gate.report
+        self._roster = gate.roster
+        self._control = control
+        self._principals = principals
+        self._clock = clock
+        self._door = door
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, listening: socket.socket) -> None:
+        """Learn where the journal stands, then accept. Raises `Fault` (unavailable)."""
+        await self._control.start()
+        self._run(self._control.run())
+        self._run(self.report.run())
+        self._run(self._ticking())
+        await self._door.open(listening)
+
+    async def failed(self) -> None:
+        """Wait for ever; raise what broke a part that should have gone on for ever."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def close(self) -> None:
+        """Accept no more, end every session, and send the last of the report."""
+        self._door.close()
+        for connection in self._roster:
+            connection.end(Reason.SHUTDOWN)
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await self.report.close()
+        self._principals.close()
+
+    def _run(self, part: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(part))
+
+    async def _ticking(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._control.tick()
+            now_s, at = loop.time(), self._clock.now()
+            for connection in self._roster:
+                connection.tick(now_s, at)
+
+
+async def serve(
+    db: Database,
+    clock: Clock,
+    realm: Realm,
+    limits: Limits,
+    *,
+    server_tls: ServerTLS,
+    broker: Broker,
+    listening: socket.socket,
+    worker: str,
+    options: Options,
+) -> Gateway:
+    """Return a gateway that accepts on `listening` and passes on to `broker`. `worker` names it among all workers.
+
+    Raises `Fault`: misconfigured, bad key, unavailable.
+    """
+    if server_tls.client_auth is not ClientAuth.REQUIRED:
+        raise Fault(Kind.MISCONFIGURED, "the MQTT door must require a certificate of every client")
+    upstream = Upstream(broker, limits.packet_bytes)
+    principals = Principals(db, limits)
+    roster = Roster(principals)
+    control = Control(db, clock, principals, roster, options.unknown_state_for)
+    gate = Gate(
+        admission=Admission(principals, clock, realm, limits, control.is_state_known),
+        roster=roster,
+        upstream=upstream,
+        names=Names(upstream.flavour, limits.topic_bytes_max),
+        report=Report(db, clock, worker, limits),
+        limits=limits,
+        drops_denied=options.drops_denied,
+    )
+    gateway = Gateway(gate, control, principals, clock, Door(gate, server_tls, limits))
+    await gateway.start(listening)
+    return gateway
