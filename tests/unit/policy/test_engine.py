@@ -110,6 +110,28 @@ def test_reasons() -> None:
     assert decisions[3].deciding is None
 
 
+@pytest.mark.parametrize(
+    ("resources", "first"),
+    [
+        (["topic/a", "topic/*"], 1),
+        (["topic/*", "topic/a"], 1),
+        (["topic/a", "topic/a"], 1),
+        (["topic/b", "topic/a", "topic/*"], 2),
+        (["topic/b*", "topic/a*", "topic/a"], 2),
+    ],
+)
+@pytest.mark.parametrize("make", [statement, deny])
+def test_the_first_statement_that_applies_is_named(
+    make: Callable[..., dict[str, object]], resources: list[str], first: int
+) -> None:
+    policies = [policy(*(make(resource=resource) for resource in resources))]
+    for decision in (
+        evaluate(policies, "iot:Publish", "a", CONTEXT),
+        make_grant(policies, CONTEXT).decide("iot:Publish", "a"),
+    ):
+        assert decision.deciding == Deciding("tank", first, None)
+
+
 def test_a_reason_is_short_and_printable_whatever_the_device_asks() -> None:
     decision = evaluate([], "iot:Publish", "a\n\x1b[31m\u202e" + "x" * 1000, CONTEXT)
     assert decision.reason.isprintable()

@@ -134,6 +134,7 @@ def test_variables_count_behind_the_fifth_colon_only() -> None:
     text = "arn:aws:iot:${region}:1:topic/${iot:ClientId}"
     assert parse_resource(text, variables=True).variables == {"iot:clientid"}
     assert parse_resource(text, variables=False).variables == frozenset()
+    assert parse_resource("arn:aws:iot:r:${account}*", variables=True).variables == frozenset()
 
 
 def test_a_variable_has_an_end() -> None:
