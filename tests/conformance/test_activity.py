@@ -102,6 +102,9 @@ def test_counts_add_up(db: Database, clock: StepClock) -> None:
     publish, connect = DecisionKey("iot:Publish", "allow", "-"), DecisionKey("iot:Connect", "implicit-deny", "-")
     append(db, [], {publish: 3, connect: 1})
     append(db, [DECISION], {publish: 4})
+    append(
+        db, [], {DecisionKey("iot:Publish", "allow", "r" * 1000): 1, DecisionKey("iot:Publish", "allow", "r" * 999): 1}
+    )
     with read(db) as connection:
-        assert list_counts(connection) == {publish: 7, connect: 1}
+        assert list_counts(connection) == {publish: 7, connect: 1, replace(publish, reason="r" * 128): 2}
         assert len(list_decisions(connection)) == 1

@@ -3,8 +3,9 @@
 A worker sends its rows and counts at most once a second, in one batch.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ class DecisionRow:
     """Its number in the log, which the log gives."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class DecisionKey:
     """What decisions are counted by. Each is one of a few fixed words, never anything that a peer wrote."""
 
@@ -64,6 +65,8 @@ def append(
     Texts longer than `DECISION_TEXT_CHARS_MAX` are cut. Raises `Fault` (unavailable).
     """
     kept = rows[-rows_max:] if rows_max > 0 else []
+    if not kept and not counts:
+        return
     with write(db) as connection:
         if kept:
             connection.execute(tables.decisions.insert(), [_values(row) for row in kept])
@@ -101,9 +104,12 @@ def _add(connection: Connection) -> Insert:
 
 
 def _ordered(counts: Mapping[DecisionKey, int]) -> list[dict[str, Any]]:
+    sums: Counter[DecisionKey] = Counter()
+    for key, count in counts.items():
+        # As much as the columns hold.
+        sums[DecisionKey(key.action[:64], key.outcome[:32], key.reason[:128])] += count
     # Always in one order, so that two workers never wait for each other's rows.
-    keys = sorted(counts, key=lambda key: (key.action, key.outcome, key.reason))
-    return [{"action": key.action, "outcome": key.outcome, "reason": key.reason, "count": counts[key]} for key in keys]
+    return [asdict(key) | {"count": sums[key]} for key in sorted(sums)]
 
 
 def _values(row: DecisionRow) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Join, bindparam, delete, func,
 from troth.registry import tables
 from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.store.connect import Database
+from troth.store.read import read
 from troth.store.write import write
 
 _SESSIONS: Final = tables.sessions.c
@@ -74,6 +75,10 @@ def drop_worker(db: Database, worker: str) -> None:
 
 def drop_expired_workers(db: Database, at: datetime) -> None:
     """Drop the workers whose lease has ended, and their sessions. Raises `Fault` (unavailable)."""
+    with read(db) as connection:
+        # Mostly there is none, and nobody need wait for a look.
+        if connection.execute(select(_WORKERS.worker).where(_WORKERS.lease_until <= at).limit(1)).first() is None:
+            return
     with write(db) as connection:
         _forget(connection, _WORKERS.lease_until <= at)
 
