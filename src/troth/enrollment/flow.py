@@ -1,0 +1,169 @@
+"""From a claim and a request to a certificate: one change, a ring, and the wait for the authority's conclusion.
+
+Knows no protocol and no way of proving anything: `troth.enrollment.proofs` does. The same claim with the same request
+finds what it has led to before.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar
+
+from cryptography import x509
+
+from troth.authority.intents import Intent, IntentState, get_intent
+from troth.authority.issue import prepare
+from troth.clock import Clock
+from troth.enrollment.conclusions import Conclusions
+from troth.enrollment.proofs.claim import Claim, not_proven
+from troth.errors import Bug, Fault, Kind
+from troth.journal.change import change
+from troth.limits import ENROLLMENT_WAIT_S_MAX, ENROLLMENTS_PENDING_MAX
+from troth.registry.certificates import CertificateState, find_certificate
+from troth.store.connect import Database
+from troth.store.read import read
+from troth.x509.requests import Request
+from troth.x509.subjects import thing_of
+
+RETRY_AFTER_S: Final = 5.0
+_THREADS: Final = 4
+
+_Parameters = ParamSpec("_Parameters")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A thing with its certificate."""
+
+    thing: str
+    certificate: x509.Certificate
+    intent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    thing: str
+    intent_id: str
+
+
+class Enrollment:
+    """Enrolls those who can prove who they are. One for each process, in its event loop.
+
+    `ring` wakes the authority and never blocks. `conclusions` must be fed from the journal for as long as this is used.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        public_url: str,
+        conclusions: Conclusions,
+        ring: Callable[[], object],
+        wait_s: float = ENROLLMENT_WAIT_S_MAX,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._public_url = public_url
+        self._conclusions = conclusions
+        self._ring = ring
+        self._wait_s = wait_s
+        self._pending = 0
+        # Threads of its own: a queue of enrollments must not keep followers of the journal waiting for theirs.
+        self._threads = ThreadPoolExecutor(_THREADS, "enrollment")
+
+    def close(self) -> None:
+        """End the threads; what is under way in them is waited for."""
+        self._threads.shutdown()
+
+    async def enroll(self, claim: Claim, request: Request) -> Enrolled:
+        """Return the certificate for the key of `request`, for the thing that `claim` proves.
+
+        Raises `Fault`: unauthenticated (nothing is proven), rejected, bad key and the like (what is asked for cannot be
+        had), unavailable (with `retry_after`: the same claim and request find the answer later).
+        """
+        if self._pending >= ENROLLMENTS_PENDING_MAX:
+            raise Fault(Kind.UNAVAILABLE, "too many enrollments are under way", retry_after=RETRY_AFTER_S)
+        self._pending += 1
+        try:
+            begun = await self._in_thread(self._begin, claim, request)
+            self._ring()
+            intent = await self._concluded(begun.intent_id)
+            return await self._in_thread(self._answer, begun.thing, intent)
+        finally:
+            self._pending -= 1
+
+    def _begin(self, claim: Claim, request: Request) -> _Begun:
+        # Whoever proves nothing is turned away without a turn at the one writer of the database.
+        with read(self._db) as connection:
+            proof = claim.prove(connection, self._clock.now(), request)
+        _check_subject(request, proof.thing)
+        if proof.intent_id is not None:
+            return _Begun(proof.thing, proof.intent_id)
+        with change(self._db, self._clock, f"device:{proof.thing}") as changing:
+            proof = claim.prove(changing.connection, changing.at, request, lock=True)
+            if proof.intent_id is not None:
+                return _Begun(proof.thing, proof.intent_id)
+            intent = prepare(
+                changing,
+                profile=proof.profile,
+                request=request,
+                thing=proof.thing,
+                method=proof.method,
+                proof=proof.evidence,
+                public_url=self._public_url,
+            )
+            claim.spend(changing, proof, intent.intent_id)
+        return _Begun(proof.thing, intent.intent_id)
+
+    async def _concluded(self, intent_id: str) -> Intent:
+        with self._conclusions.awaited(intent_id) as event:
+            intent = await self._in_thread(self._read, intent_id)
+            if intent.state is IntentState.PREPARED:
+                try:
+                    async with asyncio.timeout(self._wait_s):
+                        await event.wait()
+                except TimeoutError:
+                    pass
+                intent = await self._in_thread(self._read, intent_id)
+        if intent.state is IntentState.PREPARED:
+            raise Fault(
+                Kind.UNAVAILABLE,
+                "the authority has not come to this request yet",
+                detail=f"intent {intent_id}",
+                hint="send the same request again: it is not lost",
+                retry_after=RETRY_AFTER_S,
+            )
+        return intent
+
+    def _read(self, intent_id: str) -> Intent:
+        with read(self._db) as connection:
+            return get_intent(connection, intent_id)
+
+    def _answer(self, thing: str, intent: Intent) -> Enrolled:
+        if intent.state is IntentState.REFUSED:
+            raise intent.refused()
+        with read(self._db) as connection:
+            row = find_certificate(connection, intent.certificate_id or "")
+        if row is None:
+            raise Bug("an issued certificate is not registered")
+        if row.state is not CertificateState.ACTIVE:
+            raise not_proven(f"certificate {row.certificate_id} is {row.state.lower()}")
+        return Enrolled(thing, x509.load_der_x509_certificate(row.der), intent.intent_id)
+
+    async def _in_thread(
+        self, work: Callable[_Parameters, _T], *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    ) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+
+def _check_subject(request: Request, thing: str) -> None:
+    """Refuse a request that asks for another name; one without a name asks for the thing's own."""
+    if len(request.subject.rdns) > 0 and thing_of(request.subject) != thing:
+        raise Fault(
+            Kind.REJECTED,
+            "the request asks for another name than that of the thing",
+            detail=f"asked for {request.subject.rfc4514_string()[:200]}, thing {thing}",
+            hint="leave its subject empty, or make it the thing's name as CN and nothing else",
+        )

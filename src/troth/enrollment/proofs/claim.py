@@ -1,0 +1,51 @@
+"""What every way of proving one's identity offers to the flow, and what it has proven."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
+
+from troth.errors import Fault, Kind
+from troth.journal.change import Change
+from troth.x509.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Who has asked, how that was proven, and what it may have. Goes into the intent as it is."""
+
+    method: str
+    """The way's name: ``token``."""
+    thing: str
+    profile: str
+    evidence: Mapping[str, object]
+    """What an auditor can follow: JSON values, nothing secret."""
+    intent_id: str | None
+    """The intent that this proof, with this very request, has led to before; None when it has led to none."""
+
+
+class Claim(Protocol):
+    """Something shown by one who asks: not yet believed."""
+
+    def prove(self, connection: Connection, at: datetime, request: Request, *, lock: bool = False) -> Proof:
+        """Return what is proven at the time `at` for `request`.
+
+        With `lock`, in a change, it stays true until the commit. Raises `Fault` (unauthenticated), the same for every reason, the true one in its detail: `not_proven`.
+        """
+        ...
+
+    def spend(self, change: Change, proof: Proof, intent_id: str) -> None:
+        """Use the proof up for an intent, in the change in which it was proven with `lock`."""
+        ...
+
+
+_MESSAGE: Final = "the thing's name and what was shown for it do not go together, or no longer"
+
+
+def not_proven(reason: str) -> Fault:
+    """Return the one refusal of all claims; `reason` is for the log alone."""
+    return Fault(
+        Kind.UNAUTHENTICATED, _MESSAGE, detail=reason, hint="ask the operator for a new token: troth token create"
+    )
