@@ -18,6 +18,9 @@ from troth.registry.types import create_type, find_type
 from troth.store.connect import Database
 from troth.store.read import read
 
+BULK = 100
+"""Entries in each change of a busy writer: enough for it to be in nearly all the time."""
+
 
 def test_a_change_is_committed_with_its_entries(db: Database, clock: StepClock) -> None:
     with change(db, clock, "operator:cli", why="spring") as changing:
@@ -98,13 +101,13 @@ def test_numbers_have_no_gaps_whoever_writes(db: Database, clock: StepClock) -> 
 def test_a_busy_writer_does_not_starve_the_others(db: Database, clock: StepClock) -> None:
     """Counted in commits, not in time: how many of the busy writer's come between asking and being in."""
     overtaken = []
-    with writer(db, entries=20):
+    with writer(db, entries=BULK):
         for number in range(60):
             with read(db) as connection:
                 asked = head(connection)
             with change(db, clock, "test:other") as changing:
                 changing.record("test.written", f"other-{number}")
-            overtaken.append((changing.last - 1 - asked) // 20)
+            overtaken.append((changing.last - 1 - asked) // BULK)
     # In turn it is one. Without the turnstile most get in at once and some wait for a thousand.
     assert statistics.mean(overtaken) <= 5, overtaken
 
