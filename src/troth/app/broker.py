@@ -6,13 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from troth.app.home import Home
-from troth.app.settings import Broker
+from troth.app.settings import Broker as BrokerSettings
 from troth.errors import Fault, Kind
+from troth.gateway.mqtt.names import Flavour
+from troth.gateway.mqtt.upstream import Broker
 from troth.keys.files import write_private
 from troth.keys.randomness import random_token
 from troth.limits import Limits
@@ -21,24 +22,7 @@ from troth.limits import Limits
 OLDEST_SAFE: Final = (2, 14, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """Where the gateway finds its broker, and how it proves itself there. Paths of files are absolute."""
-
-    url: str
-    flavour: str
-    username: str = ""
-    password: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """Return the values as JSON can carry them."""
-        return asdict(self)
-
-
-def external(home: Home, broker: Broker) -> Upstream:
+def external(home: Home, broker: BrokerSettings) -> Broker:
     """Return the configured broker of somebody else. Raises `Fault` (misconfigured) when a file cannot be read."""
 
     def resolved(name: str) -> str:
@@ -50,9 +34,8 @@ def external(home: Home, broker: Broker) -> Upstream:
             password = (home.path / broker.password_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise Fault(Kind.MISCONFIGURED, f"broker.password_file: cannot read it: {error}") from error
-    return Upstream(
+    return Broker(
         url=broker.url,
-        flavour="mqtt",
         username=broker.username,
         password=password,
         ca_file=resolved(broker.ca_file),
@@ -89,7 +72,7 @@ def _version(path: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups()) if found else (0,)
 
 
-def prepare_embedded(home: Home, broker: Broker, limits: Limits) -> tuple[Upstream, list[str]]:
+def prepare_embedded(home: Home, broker: BrokerSettings, limits: Limits) -> tuple[Broker, list[str]]:
     """Write the broker's configuration with a fresh password, and return where it will be and the command to run."""
     binary = find_nats_server(broker.nats_server)
     store = home.data / "broker"
@@ -117,7 +100,7 @@ mqtt {{
 """
     path = home.run / "nats.conf"
     write_private(path, configuration.encode(), overwrite=True)
-    upstream = Upstream(url=f"mqtt://127.0.0.1:{mqtt_port}", flavour="nats", username="gateway", password=password)
+    upstream = Broker(url=f"mqtt://127.0.0.1:{mqtt_port}", flavour=Flavour.NATS, username="gateway", password=password)
     return upstream, [str(binary), "-c", str(path)]
 
 

@@ -9,17 +9,18 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
-from troth.app.broker import Upstream, external, prepare_embedded
+from troth.app.broker import external, prepare_embedded
 from troth.app.child import Child, Job, stop_all
 from troth.app.home import Home, running
 from troth.app.listeners import Listener, bind_all, close_all
 from troth.app.settings import Settings, parse_address
+from troth.gateway.mqtt.upstream import Broker
 from troth.keys.files import write_private
 
 DRAIN_S: Final = 10.0
@@ -98,7 +99,7 @@ class _Platform:
             doors.append(self._add(self._door_job("web", "web", {"operators": 0})))
         await asyncio.gather(*(child.started() for child in doors))
 
-    async def _start_broker(self) -> Upstream:
+    async def _start_broker(self) -> Broker:
         if self._settings.broker.url != "embedded":
             return external(self._home, self._settings.broker)
         upstream, command = prepare_embedded(self._home, self._settings.broker, self._settings.limits.resolve())
@@ -123,9 +124,9 @@ class _Platform:
     def _job(self, name: str, role: str, **settings: object) -> Job:
         return Job(name, role, {"home": str(self._home.path), "style": self._style, **settings})
 
-    def _gateway_job(self, index: int, upstream: Upstream) -> Job:
+    def _gateway_job(self, index: int, upstream: Broker) -> Job:
         sockets = {"mqtt": index, "https": index, "public": index}
-        return self._door_job(f"gateway-{index}", "gateway", sockets, upstream=upstream.to_json())
+        return self._door_job(f"gateway-{index}", "gateway", sockets, upstream=asdict(upstream))
 
     def _door_job(self, name: str, role: str, sockets: dict[str, int], **settings: object) -> Job:
         job = self._job(name, role, server_key=self._secrets.server_keys[role], **settings)

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,19 @@ from troth.authority.door import Door
 from troth.authority.hierarchy import open_keys
 from troth.authority.serve import serve as serve_authority
 from troth.clock import SystemClock
+from troth.gateway.mqtt.upstream import Broker
+from troth.gateway.serve import Options
+from troth.gateway.serve import serve as serve_mqtt
+from troth.keys.file import parse_key
+from troth.keys.files import read_bounded
+from troth.limits import KEY_FILE_BYTES_MAX
+from troth.registry.issuers import list_issuers
 from troth.store import migrate
 from troth.store.connect import Database, connect
 from troth.store.read import read
+from troth.tls.server import ClientAuth, ServerIdentity, ServerTLS
+from troth.x509.certificates import parse_chain
+from troth.x509.profiles import Purpose
 
 Job = dict[str, Any]
 Ready = Callable[[], None]
@@ -51,3 +62,65 @@ async def run_authority(job: Job, stop: asyncio.Event, ready: Ready) -> None:
         with read(db) as connection:
             door = Door(open_keys(connection, cabinet), settings.site.public_url)
         await serve_authority(db, SystemClock(), door, home.doorbell, stop, ready)
+
+
+async def run_gateway(job: Job, stop: asyncio.Event, ready: Ready) -> None:
+    """The process that devices connect to: MQTT, EST and what is public."""
+    with _parts(job) as (home, settings, db):
+        tls = _server_tls(home, db, job["server_key"], "gateway", Purpose.DEVICES, settings)
+        clock, limits = SystemClock(), settings.limits.resolve()
+        gateway = await serve_mqtt(
+            db,
+            clock,
+            settings.realm,
+            limits,
+            server_tls=tls,
+            broker=Broker(**job["upstream"]),
+            listening=_listening(job, "mqtt"),
+            worker=f"{socket.gethostname()}/{job['name']}/{os.getpid()}",
+            options=Options(
+                drops_denied=settings.gateway.on_denied_publish == "drop",
+                unknown_state_for=settings.gateway.unknown_state_for,
+            ),
+        )
+        try:
+            ready()
+            await _until(stop, gateway.failed())
+        finally:
+            await gateway.close()
+
+
+def _server_tls(
+    home: Home, db: Database, key_pem: str, name: str, peers: Purpose, settings: Settings, *, optional: bool = False
+) -> ServerTLS:
+    """Return a door's TLS. Peers' issuing CAs are its anchors, not the root: each vouches for one kind of peer."""
+    with read(db) as connection:
+        anchors = tuple(issuer.certificate for issuer in list_issuers(connection) if issuer.purpose is peers)
+    chain = parse_chain(read_bounded(home.servers / f"{name}.pem", KEY_FILE_BYTES_MAX))
+    return ServerTLS(
+        ServerIdentity(chain, parse_key(key_pem.encode(), None).private_key),
+        anchors,
+        ClientAuth.OPTIONAL if optional else ClientAuth.REQUIRED,
+        handshake_s=settings.limits.resolve().handshake_s,
+    )
+
+
+def _listening(job: Job, name: str) -> socket.socket:
+    return socket.socket(fileno=job["descriptors"][name])
+
+
+async def _until(stop: asyncio.Event, failed: Coroutine[None, None, None]) -> None:
+    """Return when `stop` is set; raise what `failed` raises before."""
+    failing, stopping = asyncio.create_task(failed), asyncio.create_task(stop.wait())
+    done, pending = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
+
+
+async def run_web(job: Job, stop: asyncio.Event, ready: Ready) -> None:
+    """The process that people connect to."""
+    with _parts(job):
+        ready()
+        await stop.wait()
