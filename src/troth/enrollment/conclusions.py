@@ -32,7 +32,7 @@ class Conclusions:
 
     @contextmanager
     def awaited(self, intent_id: str) -> Iterator[asyncio.Event]:
-        """Yield an event that is set when an entry concludes the intent. Look at the intent once more after entering."""
+        """Yield an event that is set when an entry concludes the intent. Look at the intent again after entering."""
         event = asyncio.Event()
         waiting = self._waiting.setdefault(intent_id, [])
         waiting.append(event)

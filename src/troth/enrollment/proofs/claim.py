@@ -32,7 +32,8 @@ class Claim(Protocol):
     def prove(self, connection: Connection, at: datetime, request: Request, *, lock: bool = False) -> Proof:
         """Return what is proven at the time `at` for `request`.
 
-        With `lock`, in a change, it stays true until the commit. Raises `Fault` (unauthenticated), the same for every reason, the true one in its detail: `not_proven`.
+        With `lock`, in a change, it stays true until the commit. Raises `Fault` (unauthenticated), the same for every
+        reason, the true one in its detail: `not_proven`.
         """
         ...
 
