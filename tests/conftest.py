@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 PACKAGES = Path(__file__).parent / "system-packages.txt"
+pytest_plugins = ["tests.fixtures.postgresql", "tests.fixtures.databases"]
+
 IN_CI = os.environ.get("CI") == "true"
 
 
