@@ -84,6 +84,9 @@ def dial(
     else:
         context = tls.client_context(roots, chain_path=own.chain_file, key_path=own.key_file)
     try:
-        return tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
+        connection = tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
+        # An acknowledgement must not wait for the server's TCP to acknowledge what went before it (40 ms on Linux).
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
     except OSError as error:
         raise ConnectionFault(address, tls.refusal(error)) from error

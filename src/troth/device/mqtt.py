@@ -6,11 +6,12 @@
 
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from troth.clock import Clock
+from troth.device.connack import Refused
 from troth.device.connection import ConnectionFault, dial
 from troth.device.endpoint import Address
 from troth.device.identity import Identity
@@ -43,23 +44,6 @@ _READ_BYTES: Final = 16 * 1024
 _READ_S_MIN: Final = 0.001
 _PACKET_IDS: Final = 0xFFFF
 _Answer = TypeVar("_Answer", Connack, Puback, Suback, Pingresp)
-
-_REFUSALS: Final[Mapping[ConnackCode, tuple[Kind, str]]] = {
-    ConnackCode.UNACCEPTABLE_PROTOCOL_VERSION: (Kind.UNSUPPORTED, "it does not take MQTT 3.1.1"),
-    ConnackCode.IDENTIFIER_REJECTED: (Kind.REJECTED, "it does not take this client identifier"),
-    ConnackCode.SERVER_UNAVAILABLE: (Kind.UNAVAILABLE, "it is not available now"),
-    ConnackCode.BAD_USER_NAME_OR_PASSWORD: (Kind.UNAUTHENTICATED, "user name or password are wrong"),
-    ConnackCode.NOT_AUTHORIZED: (Kind.FORBIDDEN, "this device may not connect so"),
-}
-
-
-class Refused(Fault):
-    """The server answered CONNECT with the return code `code`, which is not 0."""
-
-    def __init__(self, code: ConnackCode) -> None:
-        kind, words = _REFUSALS[code]
-        super().__init__(kind, f"the server refused the connection: {words} (CONNACK {code:d})")
-        self.code = code
 
 
 class Client:
@@ -98,6 +82,7 @@ class Client:
         if answer.code is not ConnackCode.ACCEPTED:
             raise self._end(Refused(answer.code))
         self._keep_alive_s = request.keep_alive_s
+        self._rest()
         return answer.session_present
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
@@ -262,6 +247,10 @@ class Client:
             self._connection.sendall(data)
         except OSError as error:
             raise self._end(ConnectionFault(self._address, tls.last_words(self._connection, error))) from error
+        self._rest()
+
+    def _rest(self) -> None:
+        """Begin the time in which nothing need be sent."""
         self._quiet = Wait(self._clock, self._keep_alive_s / 2 or None)
 
     def _end(self, fault: Fault) -> Fault:

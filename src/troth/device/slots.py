@@ -51,11 +51,8 @@ class Slot:
         self.path.mkdir(mode=0o700, exist_ok=True)
 
     def clear(self) -> None:
-        """Remove what is in the slot: the request first, so that what is left is never taken for an unfinished one."""
-        if not self.path.is_dir():
-            return
-        self.settle()
-        for leftover in sorted(self.path.iterdir()):
+        """Remove what is in the slot, leftovers of writes that were cut short included."""
+        for leftover in self.path.iterdir():
             leftover.unlink()
         sync_folder(self.path)
 
