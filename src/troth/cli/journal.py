@@ -6,7 +6,8 @@ import typer
 
 from troth.cli.output import answer_table
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, opened
-from troth.journal.tail import head, read_after
+from troth.errors import Fault, Kind
+from troth.journal.entries import list_after, list_before
 from troth.store.read import read
 
 app = typer.Typer()
@@ -15,18 +16,23 @@ app = typer.Typer()
 @app.command()
 def show(
     after: Annotated[
-        int | None, typer.Option("--after", min=0, help="Entries after this number; default: the last.")
+        int | None, typer.Option("--after", min=0, help="The entries after this number, not the last ones.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="Only about this: a thing's name, a certificate's id, ...")
     ] = None,
     limit: LimitOption = 50,
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the journal's entries, oldest first: who changed what, when and why."""
-    with opened(home) as here:
-        if after is None:
-            with read(here.db) as connection:
-                after = max(0, head(connection) - limit)
-        entries = read_after(here.db, after, limit)
+    """Show the journal's last entries, oldest first: who changed what, when and why."""
+    if after is not None and subject is not None:
+        raise Fault(Kind.UNSUPPORTED, "--after and --subject do not go together", hint="leave one of them out")
+    with opened(home) as here, read(here.db) as connection:
+        if after is not None:
+            entries = list_after(connection, after, limit)
+        else:
+            entries = list_before(connection, subject=subject, limit=limit)[::-1]
     rows = [
         {
             "number": entry.number,

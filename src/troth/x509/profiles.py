@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 
+from troth.clock import parse_duration
 from troth.errors import Fault, Kind
 from troth.limits import PROFILE_BACKDATE_S_MAX, PROFILE_CHARS_MAX, PROFILE_VALIDITY_S_MAX
 from troth.x509.algorithms import KeyAlgorithm
@@ -167,9 +168,9 @@ def _check(profile: Profile) -> None:
     _require(bool(_NAME.fullmatch(profile.name)), "name", "must be 1 to 64 of 'a-z', '0-9' and '-'")
     _require(bool(profile.algorithms), "algorithms", "names no algorithm")
     _require(
-        timedelta(0) < profile.validity <= timedelta(seconds=PROFILE_VALIDITY_S_MAX),
+        profile.validity <= timedelta(seconds=PROFILE_VALIDITY_S_MAX),
         "validity",
-        f"must be positive and at most {PROFILE_VALIDITY_S_MAX // 86_400}d",
+        f"must be at most {PROFILE_VALIDITY_S_MAX // 86_400}d",
     )
     _require(
         profile.backdate <= timedelta(seconds=PROFILE_BACKDATE_S_MAX),
@@ -201,8 +202,6 @@ def _require(holds: bool, place: str, what: str) -> None:
 
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DIGITS_MAX: Final = 9
 _Word = TypeVar("_Word", bound=StrEnum)
 _T = TypeVar("_T")
 _MISSING: Final = object()
@@ -240,10 +239,10 @@ class _Table:
 
     def duration(self, key: str, default: object = _MISSING) -> timedelta:
         text = self._take(key, str, "a duration", default)
-        digits, unit = text[:-1], text[-1:]
-        known = digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX and unit in _UNITS_S
-        _require(known, self._place + key, f"{text[:20]!r} is no duration; write 15m, 1h, 90d")
-        return timedelta(seconds=int(digits) * _UNITS_S[unit])
+        try:
+            return parse_duration(text)
+        except Fault as fault:
+            raise Fault(fault.kind, f"profile: {self._place}{key}: {fault.message}", hint=fault.hint) from fault
 
     def finish(self) -> None:
         """Refuse what has not been read."""
