@@ -76,7 +76,7 @@ def connect(host: str, port: int, context: ssl.SSLContext, server_name: str, tim
 
 def last_words(connection: socket.socket, error: Exception) -> Refusal:
     """Return why a write failed with `error`: the alert that the server left to be read, if there is one."""
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError | ssl.SSLEOFError):
         with contextlib.suppress(ConnectionError, TimeoutError):
             try:
                 connection.recv(1)
