@@ -10,11 +10,11 @@ from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change, change
 from troth.journal.entries import head, list_after
 from troth.limits import POLICIES_PER_TARGET_MAX, THINGS_PER_CERTIFICATE_MAX, Limits
+from troth.policy.attachment import TargetKind
 from troth.registry.attachments import Attachment, attach_principal, detach_principal, list_principals_of
 from troth.registry.certificates import CertificateState, add_certificate, set_state
 from troth.registry.policies import (
     Target,
-    TargetKind,
     attach_policy,
     create_policy,
     detach_policy,

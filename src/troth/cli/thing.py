@@ -8,6 +8,7 @@ from troth.cli.output import answer, answer_table, say
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, opened
 from troth.errors import Fault, Kind
 from troth.journal.change import change
+from troth.policy.attachment import TargetKind
 from troth.registry import certificates, policies, things, types
 from troth.registry.things import Thing
 from troth.store.read import read
@@ -56,7 +57,7 @@ def show(
     """Show a thing with its policies and certificates."""
     with opened(home) as here, read(here.db) as connection:
         thing = things.get_thing(connection, name)
-        attached = policies.list_attached(connection, policies.Target(policies.TargetKind.THING, name))
+        attached = policies.list_attached(connection, policies.Target(TargetKind.THING, name))
         held = certificates.list_certificates(connection, thing=name)
     value = {
         **_row(thing),

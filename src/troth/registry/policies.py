@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, tuple_
@@ -11,6 +10,7 @@ from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.limits import DEFAULT, POLICIES_PER_TARGET_MAX, Limits
 from troth.names import parse_policy_name
+from troth.policy.attachment import TargetKind
 from troth.policy.document import parse_document
 from troth.registry import tables
 from troth.registry.certificates import lock_certificate
@@ -22,13 +22,6 @@ POLICY_ATTACHED: Final = "policy.attached"
 POLICY_DETACHED: Final = "policy.detached"
 
 _ATTACHMENTS: Final = tables.policy_attachments.c
-
-
-class TargetKind(StrEnum):
-    """What a policy can be attached to."""
-
-    THING = "thing"
-    CERTIFICATE = "certificate"
 
 
 @dataclass(frozen=True, slots=True)

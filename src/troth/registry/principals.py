@@ -7,9 +7,9 @@ from typing import Any, Final
 from sqlalchemy import CompoundSelect, Connection, Select, bindparam, null, select, union_all
 
 from troth.journal.entries import position
+from troth.policy.attachment import TargetKind
 from troth.registry import tables
 from troth.registry.certificates import CertificateRow, certificate_row
-from troth.registry.policies import TargetKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from tests.fixtures.databases import NOON
 
 from troth.errors import Fault
 from troth.journal.entries import head, list_after, list_before
+from troth.policy.attachment import TargetKind
 from troth.registry.attachments import list_principals_of, list_things_of
 from troth.registry.certificates import (
     CertificateState,
@@ -23,7 +24,6 @@ from troth.registry.decisions import list_decisions
 from troth.registry.issuers import find_issuer, get_issuer
 from troth.registry.policies import (
     Target,
-    TargetKind,
     find_policy,
     list_attached,
     list_policies,
