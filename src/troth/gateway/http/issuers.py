@@ -1,0 +1,47 @@
+"""The site's public CA certificates in memory: read from the registry, and again when the journal tells of a new one.
+
+What is handed out are bytes made once. Knows no HTTP.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from troth.authority.derive import CERTIFICATES_PATH
+from troth.enrollment.est import cacerts
+from troth.journal.record import Entry
+from troth.registry.issuers import ISSUER_CREATED, list_issuers
+from troth.store.connect import Database
+from troth.store.read import read
+from troth.x509.profiles import Purpose
+
+
+class Issuers:
+    """The issuers of this site as they are published."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.files: Mapping[str, bytes] = {}
+        """Path -> DER of each issuing CA's certificate. The root is not among them: nobody may take trust from here."""
+        self.cacerts: bytes = b""
+        """The body of EST's /cacerts."""
+        self.devices: tuple[x509.Certificate, ...] = ()
+        """The issuing CAs of devices."""
+
+    def load(self) -> None:
+        """Read them from the registry. Blocks. Raises `Fault` (unavailable)."""
+        with read(self._db) as connection:
+            issuers = list_issuers(connection)
+        self.files = {
+            f"{CERTIFICATES_PATH}{issuer.issuer_id}.cer": issuer.certificate.public_bytes(Encoding.DER)
+            for issuer in issuers
+            if issuer.purpose is not Purpose.ROOT
+        }
+        self.cacerts = cacerts(issuers)
+        self.devices = tuple(issuer.certificate for issuer in issuers if issuer.purpose is Purpose.DEVICES)
+
+
+def tells_of_issuers(entries: Sequence[Entry]) -> bool:
+    """Say whether `entries` make `Issuers.load` due."""
+    return any(entry.kind == ISSUER_CREATED for entry in entries)

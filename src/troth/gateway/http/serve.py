@@ -1,0 +1,116 @@
+"""The HTTP doors of one worker, put together: EST over TLS, public files in the clear, the journal that feeds both."""
+
+import asyncio
+import socket
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from troth.authority.bell import ring
+from troth.clock import Clock
+from troth.enrollment.conclusions import Conclusions
+from troth.enrollment.flow import Enrollment
+from troth.errors import Fault, Kind
+from troth.gateway.http.attempts import FailedAttempts
+from troth.gateway.http.est import ESTDoor
+from troth.gateway.http.issuers import Issuers, tells_of_issuers
+from troth.gateway.http.status import StatusDoor
+from troth.journal.entries import head
+from troth.journal.tail import Follower
+from troth.limits import Limits
+from troth.store.connect import Database
+from troth.store.read import read
+from troth.tls.asgi import HTTPServer, serve
+from troth.tls.server import Acceptor, ClientAuth, HandshakeObserver, PendingHandshakes, ServerTLS
+
+RETRY_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class HTTPDoors:
+    """The two HTTP doors at work. Made by `serve_http`."""
+
+    def __init__(self, db: Database, clock: Clock, enrollment: Enrollment, conclusions: Conclusions) -> None:
+        self.issuers = Issuers(db)
+        self._db = db
+        self._clock = clock
+        self._enrollment = enrollment
+        self._conclusions = conclusions
+        self._servers: list[HTTPServer] = []
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self, https: socket.socket, public: socket.socket, acceptor: Acceptor, limits: Limits) -> None:
+        """Learn who the issuers are, then accept. Raises `Fault` (unavailable)."""
+        position = await asyncio.to_thread(self._position)
+        await asyncio.to_thread(self.issuers.load)
+        follower = Follower(self._db, self._clock, position)
+        self._following = asyncio.create_task(self._follow(follower), name="HTTP doors follow the journal")
+        est = ESTDoor(self._enrollment, self.issuers, FailedAttempts(self._clock))
+        self._servers.append(await serve(est, https, self._clock, limits, acceptor))
+        self._servers.append(await serve(StatusDoor(self.issuers), public, self._clock, limits))
+
+    async def failed(self) -> None:
+        """Wait for ever; raise what broke the part that should have gone on for ever."""
+        assert self._following is not None, "start comes first"
+        await asyncio.shield(self._following)
+
+    async def close(self, grace_s: float) -> None:
+        """Accept no more, let answers under way end within `grace_s` seconds, and stop."""
+        await asyncio.gather(*(server.close(grace_s) for server in self._servers))
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        self._enrollment.close()
+
+    async def _follow(self, follower: Follower) -> None:
+        while True:
+            try:
+                await self._feed(follower)
+            except Fault as fault:
+                log.error("journal.unreadable", reason=fault.message, detail=fault.detail)
+                await asyncio.sleep(RETRY_S)
+
+    async def _feed(self, follower: Follower) -> None:
+        # After a failure, what an entry told of may not have been loaded.
+        await asyncio.to_thread(self.issuers.load)
+        async with aclosing(follower.entries()) as batches:
+            async for entries in batches:
+                self._conclusions.apply(entries)
+                if tells_of_issuers(entries):
+                    await asyncio.to_thread(self.issuers.load)
+
+    def _position(self) -> int:
+        with read(self._db) as connection:
+            return head(connection)
+
+
+async def serve_http(
+    db: Database,
+    clock: Clock,
+    limits: Limits,
+    *,
+    public_url: str,
+    bell: Path,
+    server_tls: ServerTLS,
+    observer: HandshakeObserver,
+    https: socket.socket,
+    public: socket.socket,
+) -> HTTPDoors:
+    """Return the HTTP doors, open: EST on `https` behind `server_tls`, the public files on `public` in the clear.
+
+    `bell` is where the authority of this host hears; on a host without one nobody does, which costs a moment only.
+    The sockets are bound, and ours from now on. Raises `Fault`: misconfigured (a door that requires a certificate of
+    those who come to get one), unavailable.
+    """
+    if server_tls.client_auth is ClientAuth.REQUIRED:
+        raise Fault(Kind.MISCONFIGURED, "the enrollment door cannot require a certificate of every client")
+    conclusions = Conclusions()
+    enrollment = Enrollment(db, clock, public_url, conclusions, partial(ring, bell))
+    doors = HTTPDoors(db, clock, enrollment, conclusions)
+    acceptor = Acceptor(server_tls, observer, PendingHandshakes(limits.handshakes_pending_max))
+    await doors.start(https, public, acceptor, limits)
+    return doors

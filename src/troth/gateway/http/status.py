@@ -1,0 +1,44 @@
+"""What anybody may fetch in the clear on the public door: CA certificates by name, and whether this process lives.
+
+A bare ASGI function: bytes by key. It does not serve the root, since trust fetched in the clear is no trust: devices
+are given ``root.pem`` by hand. RFC 5280 section 4.2.2.1 and RFC 2585 (caIssuers in DER over plain HTTP).
+"""
+
+import json
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from troth.gateway.http.answers import answer, not_found, wrong_method
+from troth.gateway.http.issuers import Issuers
+
+HEALTH_PATH: Final = "/health"
+# A file is named after the digest of what is in it, so that it never changes.
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_ALIVE: Final = json.dumps({"status": "alive"}).encode()
+
+
+class StatusDoor:
+    """The ASGI application of the public door."""
+
+    def __init__(self, issuers: Issuers) -> None:
+        self._issuers = issuers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._answer(scope)(scope, receive, send)
+
+    def _answer(self, scope: Scope) -> Response:
+        path: str = scope["path"]
+        certificate = self._issuers.files.get(path)
+        if certificate is None and path != HEALTH_PATH:
+            return not_found()
+        if scope["method"] not in {"GET", "HEAD"}:
+            return wrong_method("GET", "HEAD")
+        if certificate is None:
+            return answer(_ALIVE, "application/json")
+        tag = f'"{path.rpartition("/")[2]}"'
+        if any(name == b"if-none-match" and tag.encode() in value for name, value in scope["headers"]):
+            return Response(status_code=304, headers={"ETag": tag, "Cache-Control": _FOR_EVER})
+        return answer(certificate, "application/pkix-cert", cache=_FOR_EVER, ETag=tag)
