@@ -5,7 +5,7 @@ certificate and of the thing that it is decide. Any doubt is a refusal. AWS IoT 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from troth.clock import Clock
@@ -126,6 +126,12 @@ def require_in_force(known: Known, now: datetime) -> None:
     reason = _objection(known, now)
     if reason is not None:
         raise _refusal(reason, known.certificate_id)
+
+
+def remembered(connect: Connect) -> Connect:
+    """Return what `admit` needs of a CONNECT to decide it again later: no secrets, no payload."""
+    will = replace(connect.will, payload=b"") if connect.will else None
+    return replace(connect, will=will, username=None, password=None)
 
 
 def _objection(known: Known, now: datetime) -> Reason | None:

@@ -49,15 +49,16 @@ class Control:
         self._principals = principals
         self._roster = roster
         self._unknown_state_for = unknown_state_for
+        self.position = 0
+        """The number of the last journal entry that has been acted on."""
         self._follower: Follower | None = None
         self._unsettled: set[str] = set()
         self._stuck_since: datetime | None = None
 
     async def start(self) -> None:
         """Begin at the journal's end. Raises `Fault` (unavailable)."""
-        position = await asyncio.to_thread(self._head)
-        self._principals.position = position
-        self._follower = Follower(self._db, self._clock, position)
+        self.position = self._principals.position = await asyncio.to_thread(self._head)
+        self._follower = Follower(self._db, self._clock, self.position)
 
     async def run(self) -> None:
         """Follow the journal, without end."""
@@ -103,6 +104,7 @@ class Control:
                     connection.end(_ENDINGS[entry.kind])
         self._unsettled |= touched
         await self._settle()
+        self.position = entries[-1].number
 
     async def _settle(self) -> None:
         """Let every connection that was touched be decided again. Tries until the database has said how things are."""

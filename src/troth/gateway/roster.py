@@ -1,5 +1,6 @@
 """The connections of one worker, to be found by certificate when something changes. Decides nothing."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
@@ -24,28 +25,40 @@ class Connection(Protocol):
         """End it, if it has not ended."""
         ...
 
+    def abort(self) -> None:
+        """Cut it off, whatever is still to be said."""
+        ...
+
     def tick(self, now_s: float, at: datetime) -> None:
         """About a second has passed; `now_s` is the loop's time, `at` the clock's."""
         ...
 
 
 class Roster:
-    """Who is connected. A principal stays kept as long as one of its connections is `bind`-ed."""
+    """Who is connected. A principal stays kept as long as one of its connections is `bind`-ed.
+
+    A connection that has ended stays present until its last words have gone out; it counts, and nothing else of it.
+    """
 
     def __init__(self, principals: Principals) -> None:
         self._principals = principals
-        self._all: set[Connection] = set()
+        self._present: set[Connection] = set()
+        self._living: set[Connection] = set()
         self._bound: dict[str, set[Connection]] = {}
+        self._emptied = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._all)
+        """Return how many are present."""
+        return len(self._present)
 
     def __iter__(self) -> Iterator[Connection]:
-        return iter(tuple(self._all))
+        """Iterate over those that have not ended."""
+        return iter(tuple(self._living))
 
     def enter(self, connection: Connection) -> None:
         """A connection has come through the handshake."""
-        self._all.add(connection)
+        self._present.add(connection)
+        self._living.add(connection)
 
     def bind(self, connection: Connection) -> None:
         """It has been admitted: from here on every change reaches it."""
@@ -54,13 +67,29 @@ class Roster:
 
     def leave(self, connection: Connection) -> None:
         """It has ended, admitted or not."""
-        self._all.discard(connection)
+        self._living.discard(connection)
         bound = self._bound.get(connection.certificate_id)
         if bound is not None and connection in bound:
             bound.remove(connection)
             if not bound:
                 del self._bound[connection.certificate_id]
             self._principals.release(connection.certificate_id)
+
+    def depart(self, connection: Connection) -> None:
+        """It is gone from the wire."""
+        self._present.discard(connection)
+        if not self._present:
+            self._emptied.set()
+
+    async def empty(self, within_s: float) -> None:
+        """Wait until nobody is present any more; cut off whoever is after `within_s` seconds."""
+        self._emptied.clear()
+        if self._present:
+            waiting = asyncio.create_task(self._emptied.wait())
+            await asyncio.wait({waiting}, timeout=within_s)
+            for connection in tuple(self._present):
+                connection.abort()
+            await waiting
 
     def bound(self) -> set[str]:
         """Return the certificates that have admitted connections."""

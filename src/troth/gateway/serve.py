@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from troth.clock import Clock
 from troth.errors import Fault, Kind
@@ -24,7 +25,9 @@ from troth.names import Realm
 from troth.store.connect import Database
 from troth.tls.server import ClientAuth, ServerTLS
 
-TICK_S = 1.0
+TICK_S: Final = 1.0
+FAREWELL_S: Final = 1.0
+"""How long a stop waits for devices to take what they were told last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,11 @@ class Gateway:
         self._door = door
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def position(self) -> int:
+        """The number of the last journal entry that has reached every session here."""
+        return self._control.position
+
     async def start(self, listening: socket.socket) -> None:
         """Learn where the journal stands, then accept. Raises `Fault` (unavailable)."""
         await self._control.start()
@@ -69,6 +77,7 @@ class Gateway:
         self._door.close()
         for connection in self._roster:
             connection.end(Reason.SHUTDOWN)
+        await self._roster.empty(FAREWELL_S)
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

@@ -12,7 +12,7 @@ from typing import Final, cast
 import structlog
 
 from troth.errors import Fault, Kind
-from troth.gateway.admission import Admitted, Peer
+from troth.gateway.admission import Admitted, Peer, remembered
 from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.relay import Relay, honoured_keep_alive_s
@@ -116,6 +116,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The device is gone."""
         self.end(Reason.CLIENT_GONE)
+        self._gate.roster.depart(self)
 
     def pause_writing(self) -> None:
         """The device reads too slowly."""
@@ -191,13 +192,12 @@ class Session(asyncio.Protocol):
             self.end(Reason.UPSTREAM_REFUSED, f"CONNACK {connack.code.value}")
             return
         self._enter(State.LIVE)
-        self._connect = _remembered(self._connect)
+        self._connect = remembered(self._connect)
         self._transport.write(render(connack))
         self._gate.report.allowed(Action.CONNECT)
         self._gate.report.opened(self._denials.who)
-        if self._early_bytes > self._gate.limits.packet_bytes:
-            self._transport.resume_reading()
         early, self._early = self._early, []
+        self._transport.resume_reading()
         self._relay.from_device(early)
 
     # The broker's end.
@@ -266,14 +266,18 @@ class Session(asyncio.Protocol):
             resource = f"certificate/{self.certificate_id}"
             self._refuse(Refusal(reason, action=Action.CONNECT, resource=resource, detail=detail))
 
+    def abort(self) -> None:
+        """Cut the device off, whatever is still to be said to it."""
+        self._transport.abort()
+
     def _refuse(self, refusal: Refusal) -> None:
         if self._state is State.CLOSED:
             return
+        self._gate.report.refused(self._denials.who, refusal)
         code = connack_code(refusal)
         # Before its CONNECT, a client must not be sent anything.
         if code is not None and self._state is not State.AWAITING_CONNECT:
             self._transport.write(render(Connack(code)))
-        self._gate.report.refused(self._denials.who, refusal)
         self._close(refusal.reason)
 
     def _close(self, reason: Reason) -> None:
@@ -295,9 +299,3 @@ class Session(asyncio.Protocol):
     def _enter(self, state: State) -> None:
         self._state = entered(self._state, state)
         self._deadline_s = self._loop.time() + UPSTREAM_WAIT_S_MAX
-
-
-def _remembered(connect: Connect) -> Connect:
-    """What a later review needs of a CONNECT: no secrets, no payload."""
-    will = replace(connect.will, payload=b"") if connect.will else None
-    return replace(connect, will=will, username=None, password=None)
