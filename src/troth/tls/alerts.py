@@ -43,7 +43,8 @@ ALERTS: Final[dict[int, str]] = {
 }
 
 _NAMES: Final = frozenset(ALERTS.values())
-_PREFIXES: Final = ("sslv3", "tlsv1", "tlsv13", "ssl/tls")
+# By release: up to 3.1, 3.2 to 3.6, from 4.0.
+_PREFIXES: Final = ("sslv3", "tlsv1", "tlsv13", "ssl/tls", "tls")
 
 
 def alert_name(reason: str) -> str | None:

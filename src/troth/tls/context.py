@@ -149,7 +149,10 @@ def _chooser(ours: tuple[str, ...]) -> "SSL._ALPNSelectCallback":
     names = tuple(name.encode() for name in ours)
 
     def choose(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
-        # The empty answer makes OpenSSL send no_application_protocol.
-        return next((name for name in names if name in offered), b"")
+        for name in names:
+            if name in offered:
+                return name
+        # Raised out of a callback, it makes OpenSSL send no_application_protocol, and comes back out of do_handshake.
+        raise SSL.Error([("SSL routines", "", "no application protocol")])
 
     return choose

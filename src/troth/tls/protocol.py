@@ -247,8 +247,9 @@ class TLSProtocol(asyncio.Protocol):
                 # One by one: what was read before an error counts.
                 parts.append(connection.recv(RECORD_PLAIN_BYTES_MAX))
         except SSL.WantReadError:
-            # A record held no data but, say, a key update that is to be answered.
-            self._flush()
+            if data:
+                # A record held no data but, say, a key update that is to be answered.
+                self._flush()
         except SSL.Error as error:
             self._end = error
         return b"".join(parts)
@@ -291,7 +292,8 @@ class TLSProtocol(asyncio.Protocol):
         """Go because OpenSSL found the stream broken, with the alert that it has ready."""
         if self._transport is not None:
             self._transport.ended()
-        self._fault = _broken(error)
+        # After a broken record writing fails too, without a word why: the first error is the cause.
+        self._fault = _broken(self._end or error)
         self._flush()
         self._linger()
 

@@ -97,6 +97,8 @@ def failure_of(error: Exception, verdict: Verdict | None) -> tuple[HandshakeFail
     """Translate what a failed handshake raised, and the verdict recorded on the way, into our word and a detail."""
     if verdict is not None:
         return failure_of_verdict(verdict)
+    if isinstance(error, SSL.ZeroReturnError):
+        return HandshakeFailure.PEER_CLOSED, "close_notify"
     reasons = _queued_reasons(error)
     for reason in reasons:
         if alert := alert_name(reason):

@@ -78,6 +78,7 @@ def _word(error: Exception) -> str:
 
 def _word_of_library(error: ssl.SSLError) -> str:
     unnamed = _UNNAMED.search(str(error))
-    reason = error.reason or (unnamed.group(1) if unnamed else "")
+    # Exceptions that Python raises without asking OpenSSL have no reason at all.
+    reason = getattr(error, "reason", None) or (unnamed.group(1) if unnamed else "")
     alert = alert_name(reason)
     return f"alert:{alert}" if alert else _REASONS.get(reason, "other")
