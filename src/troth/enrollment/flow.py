@@ -19,7 +19,7 @@ from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.proofs.claim import Claim, not_proven
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
-from troth.limits import ENROLLMENT_WAIT_S_MAX, ENROLLMENTS_PENDING_MAX
+from troth.limits import ENROLLMENTS_PENDING_MAX
 from troth.registry.certificates import CertificateState, find_certificate
 from troth.store.connect import Database
 from troth.store.read import read
@@ -51,7 +51,8 @@ class _Begun:
 class Enrollment:
     """Enrolls those who can prove who they are. One for each process, in its event loop.
 
-    `ring` wakes the authority and never blocks. `conclusions` must be fed from the journal for as long as this is used.
+    `ring` wakes the authority and never blocks; `wait_s` is how long who asks is kept waiting for it. `conclusions`
+    must be fed from the journal for as long as this is used.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Enrollment:
         public_url: str,
         conclusions: Conclusions,
         ring: Callable[[], object],
-        wait_s: float = ENROLLMENT_WAIT_S_MAX,
+        wait_s: float,
     ) -> None:
         self._db = db
         self._clock = clock

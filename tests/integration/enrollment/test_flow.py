@@ -265,7 +265,7 @@ def test_enrollments_under_way_are_bounded(authority: TestAuthority, monkeypatch
     monkeypatch.setattr("troth.enrollment.flow.ENROLLMENTS_PENDING_MAX", 0)
 
     async def work() -> None:
-        enrollment = Enrollment(authority.db, authority.clock, authority.public_url, Conclusions(), lambda: None)
+        enrollment = Enrollment(authority.db, authority.clock, authority.public_url, Conclusions(), lambda: None, 1.0)
         try:
             await enrollment.enroll(TokenClaim("lamp-1", "A" * 22), a_request())
         finally:

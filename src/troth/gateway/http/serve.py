@@ -20,7 +20,7 @@ from troth.gateway.http.issuers import Issuers, tells_of_issuers
 from troth.gateway.http.status import StatusDoor
 from troth.journal.entries import head
 from troth.journal.tail import Follower
-from troth.limits import Limits
+from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.tls.asgi import HTTPServer, serve
@@ -109,7 +109,7 @@ async def serve_http(
     if server_tls.client_auth is ClientAuth.REQUIRED:
         raise Fault(Kind.MISCONFIGURED, "the enrollment door cannot require a certificate of every client")
     conclusions = Conclusions()
-    enrollment = Enrollment(db, clock, public_url, conclusions, partial(ring, bell))
+    enrollment = Enrollment(db, clock, public_url, conclusions, partial(ring, bell), ENROLLMENT_WAIT_S_MAX)
     doors = HTTPDoors(db, clock, enrollment, conclusions)
     acceptor = Acceptor(server_tls, observer, PendingHandshakes(limits.handshakes_pending_max))
     await doors.start(https, public, acceptor, limits)
