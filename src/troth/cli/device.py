@@ -65,8 +65,9 @@ def enroll(
 ) -> None:
     """Make a key here and get a certificate for it.
 
-    The key never leaves this device; a one-time token proves who it is. Where an identity is already, the same thing gets a new key and certificate, and
-    the old one stays in use until the new one is whole. An enrollment that was cut short is finished.
+    The key never leaves this device; a one-time token proves who it is. Where an identity is already, the same thing
+    gets a new key and certificate, and the old one stays in use until the new one is whole. An enrollment that was cut
+    short is finished.
     """
     est = parse_address(endpoint, EST_PORT)
     wanted = Wanted(
@@ -221,7 +222,7 @@ def _thrown_out(fault: ConnectionFault, doing: str) -> Fault:
 
 def _read_token(file: str) -> str:
     token = _read(file, 2 * TOKEN_CHARS_MAX).decode("ascii", "replace").strip()
-    if not token or len(token) > TOKEN_CHARS_MAX or not token.isprintable() or ":" in token:
+    if not 0 < len(token) <= TOKEN_CHARS_MAX or not token.isascii() or not token.isprintable() or ":" in token:
         raise Fault(
             Kind.MALFORMED,
             "that is not an enrollment token",

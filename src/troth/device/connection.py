@@ -5,12 +5,12 @@ Knows no protocol above TLS. `troth.tls.client` says in one word why a connectio
 
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from cryptography import x509
 
 from troth.device.endpoint import Address
-from troth.device.slots import Slot
 from troth.errors import Fault, Kind
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.tls import client as tls
@@ -71,12 +71,26 @@ class ConnectionFault(Fault):
         self.refusal = refusal
 
 
+class Credential(Protocol):
+    """Files with a private key and with the certificate chain that goes with it, the own certificate first."""
+
+    @property
+    def key_file(self) -> Path:
+        """The private key, PEM."""
+        ...
+
+    @property
+    def chain_file(self) -> Path:
+        """The certificates, PEM."""
+        ...
+
+
 def dial(
-    address: Address, server_name: str, roots: Sequence[x509.Certificate], own: Slot | None = None
+    address: Address, server_name: str, roots: Sequence[x509.Certificate], own: Credential | None = None
 ) -> socket.socket:
     """Return a TLS connection to `address`, whose server has proven by `roots` to be `server_name`.
 
-    `own` holds the key and the certificate that are shown when the server asks. Under TLS 1.3 a server that refuses
+    `own` names the key and the certificate that are shown when the server asks. Under TLS 1.3 a server that refuses
     them says so at the first read only. Raises `ConnectionFault`; `Fault` (bad key) when `own` cannot be used.
     """
     if own is None:

@@ -68,12 +68,12 @@ class ESTServer:
             response = connection.getresponse()
             # One more than is allowed, so that the parsers see that there is more.
             content = response.read(max(EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX) + 1)
+        except OSError as error:
+            raise ConnectionFault(self.address, tls.refusal(error)) from error
         except http.client.HTTPException as error:
             raise PeerFault(
                 Kind.MALFORMED, f"what answers at {self.address} does not speak HTTP", detail=repr(error)
             ) from error
-        except OSError as error:
-            raise ConnectionFault(self.address, tls.refusal(error)) from error
         finally:
             connection.close()
         if response.status == HTTPStatus.OK:

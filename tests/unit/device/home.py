@@ -2,22 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
-from tests.fixtures.hierarchy import Maker, Signed
+from tests.fixtures.est_door import Asked, Reply
+from tests.fixtures.hierarchy import Maker, Signed, built_in_profiles
 
 from troth.device.endpoint import Address, Endpoint
 from troth.device.enroll import Wanted
 from troth.device.slots import Slot
+from troth.errors import Fault, Kind
 from troth.keys.file import write_key
+from troth.protocols import problem
+from troth.protocols.est import CERTIFICATES_TYPE, parse_body, parse_credentials, render_certificates
 from troth.x509.algorithms import PublicKey
 from troth.x509.certificates import render_chain
+from troth.x509.profiles import parse_profile
 from troth.x509.requests import parse_request
 from troth.x509.subjects import parse_alternative_names, thing_subject
 
 THING = "thermostat-1"
+TOKEN = "one-time-token"
+_HEADERS = {"Content-Type": CERTIFICATES_TYPE, "Content-Transfer-Encoding": "base64"}
 NOWHERE = Address("home.example", 8443)
 
 
@@ -88,3 +96,27 @@ class Home:
     def device(self, thing: str = THING) -> Slot:
         """Return the files of a device that this home has certified."""
         return self.write(thing, self.maker.device(thing), [self.maker.devices.certificate])
+
+
+def make_home(folder: Path) -> Home:
+    """Return a new home whose certificates are valid now."""
+    profiles = {name: parse_profile(text) for name, text in built_in_profiles().items()}
+    return Home(Maker(profiles, datetime.now(UTC)), folder)
+
+
+class Honest:
+    """What an honest home answers: the certificate alone, and the issuers to who asks for them."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    def __call__(self, asked: Asked) -> Reply:
+        if (asked.method, asked.path) == ("GET", "/.well-known/est/cacerts"):
+            return Reply(200, render_certificates(self.home.issuers), _HEADERS)
+        assert (asked.method, asked.path) == ("POST", "/.well-known/est/simpleenroll")
+        credentials = parse_credentials(asked.headers["authorization"])
+        if (credentials.user, credentials.password) != (THING, TOKEN):
+            shown = problem.render(Fault(Kind.UNAUTHENTICATED, "the token is not known", hint="make another"))
+            return Reply(shown.status, shown.body, shown.headers)
+        request = parse_request(parse_body(asked.body))
+        return Reply(200, render_certificates([self.home.issue(request.public_key)]), _HEADERS)

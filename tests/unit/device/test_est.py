@@ -6,8 +6,8 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 from cryptography import x509
-from tests.fixtures.est_door import Asked, ESTDoor, Reply, est_door
-from tests.unit.device.home import THING, Home
+from tests.fixtures.est_door import ESTDoor, Reply, est_door
+from tests.unit.device.home import THING, TOKEN, Home, Honest
 
 from troth.clock import SystemClock
 from troth.device.connection import ConnectionFault
@@ -19,30 +19,8 @@ from troth.keys.file import generate
 from troth.keys.requests import build_request
 from troth.limits import EST_CERTIFICATES_BYTES_MAX
 from troth.protocols import problem
-from troth.protocols.est import CERTIFICATES_TYPE, parse_body, parse_credentials, render_certificates
+from troth.protocols.est import parse_body
 from troth.x509.algorithms import KeyAlgorithm
-from troth.x509.requests import parse_request
-
-TOKEN = "one-time-token"
-HEADERS = {"Content-Type": CERTIFICATES_TYPE, "Content-Transfer-Encoding": "base64"}
-
-
-class Honest:
-    """What an honest home answers: the certificate alone, and the issuers to who asks for them."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-
-    def __call__(self, asked: Asked) -> Reply:
-        if (asked.method, asked.path) == ("GET", "/.well-known/est/cacerts"):
-            return Reply(200, render_certificates(self.home.issuers), HEADERS)
-        assert (asked.method, asked.path) == ("POST", "/.well-known/est/simpleenroll")
-        credentials = parse_credentials(asked.headers["authorization"])
-        if (credentials.user, credentials.password) != (THING, TOKEN):
-            shown = problem.render(Fault(Kind.UNAUTHENTICATED, "the token is not known", hint="make another"))
-            return Reply(shown.status, shown.body, shown.headers)
-        request = parse_request(parse_body(asked.body))
-        return Reply(200, render_certificates([self.home.issue(request.public_key)]), HEADERS)
 
 
 @pytest.fixture(scope="module")
