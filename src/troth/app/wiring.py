@@ -5,8 +5,9 @@ import os
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from troth.app.cabinet import FileCabinet
 from troth.app.home import Home, open_home
@@ -15,9 +16,11 @@ from troth.authority.door import Door
 from troth.authority.hierarchy import open_keys
 from troth.authority.serve import serve as serve_authority
 from troth.clock import SystemClock
+from troth.gateway.http.serve import serve_http
 from troth.gateway.mqtt.upstream import Broker
 from troth.gateway.serve import Options
 from troth.gateway.serve import serve as serve_mqtt
+from troth.gateway.witness import Witness
 from troth.keys.file import parse_key
 from troth.keys.files import read_bounded
 from troth.limits import KEY_FILE_BYTES_MAX
@@ -28,6 +31,9 @@ from troth.store.read import read
 from troth.tls.server import ClientAuth, ServerIdentity, ServerTLS
 from troth.x509.certificates import parse_chain
 from troth.x509.profiles import Purpose
+
+GRACE_S: Final = 5.0
+"""How long answers under way may take to end when a process stops."""
 
 Job = dict[str, Any]
 Ready = Callable[[], None]
@@ -67,14 +73,14 @@ async def run_authority(job: Job, stop: asyncio.Event, ready: Ready) -> None:
 async def run_gateway(job: Job, stop: asyncio.Event, ready: Ready) -> None:
     """The process that devices connect to: MQTT, EST and what is public."""
     with _parts(job) as (home, settings, db):
-        tls = _server_tls(home, db, job["server_key"], "gateway", Purpose.DEVICES, settings)
+        door_tls = partial(_server_tls, home, db, job["server_key"], "gateway", Purpose.DEVICES, settings)
         clock, limits = SystemClock(), settings.limits.resolve()
         gateway = await serve_mqtt(
             db,
             clock,
             settings.realm,
             limits,
-            server_tls=tls,
+            server_tls=door_tls(ClientAuth.REQUIRED),
             broker=Broker(**job["upstream"]),
             listening=_listening(job, "mqtt"),
             worker=f"{socket.gethostname()}/{job['name']}/{os.getpid()}",
@@ -84,14 +90,28 @@ async def run_gateway(job: Job, stop: asyncio.Event, ready: Ready) -> None:
             ),
         )
         try:
-            ready()
-            await _until(stop, gateway.failed())
+            doors = await serve_http(
+                db,
+                clock,
+                limits,
+                public_url=settings.site.public_url,
+                bell=home.doorbell,
+                server_tls=door_tls(ClientAuth.OPTIONAL),
+                observer=Witness(gateway.report),
+                https=_listening(job, "https"),
+                public=_listening(job, "public"),
+            )
+            try:
+                ready()
+                await _until(stop, gateway.failed(), doors.failed())
+            finally:
+                await doors.close(GRACE_S)
         finally:
             await gateway.close()
 
 
 def _server_tls(
-    home: Home, db: Database, key_pem: str, name: str, peers: Purpose, settings: Settings, *, optional: bool = False
+    home: Home, db: Database, key_pem: str, name: str, peers: Purpose, settings: Settings, client_auth: ClientAuth
 ) -> ServerTLS:
     """Return a door's TLS. Peers' issuing CAs are its anchors, not the root: each vouches for one kind of peer."""
     with read(db) as connection:
@@ -100,7 +120,7 @@ def _server_tls(
     return ServerTLS(
         ServerIdentity(chain, parse_key(key_pem.encode(), None).private_key),
         anchors,
-        ClientAuth.OPTIONAL if optional else ClientAuth.REQUIRED,
+        client_auth,
         handshake_s=settings.limits.resolve().handshake_s,
     )
 
@@ -109,10 +129,10 @@ def _listening(job: Job, name: str) -> socket.socket:
     return socket.socket(fileno=job["descriptors"][name])
 
 
-async def _until(stop: asyncio.Event, failed: Coroutine[None, None, None]) -> None:
-    """Return when `stop` is set; raise what `failed` raises before."""
-    failing, stopping = asyncio.create_task(failed), asyncio.create_task(stop.wait())
-    done, pending = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+async def _until(stop: asyncio.Event, *failures: Coroutine[None, None, None]) -> None:
+    """Return when `stop` is set; raise what one of `failures` raises before."""
+    tasks = {asyncio.create_task(stop.wait()), *(asyncio.create_task(each) for each in failures)}
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     for task in done:

@@ -43,6 +43,9 @@ def main() -> None:
         log.error("failed", kind=fault.kind, reason=fault.message, detail=fault.detail)
         _say(ready, {"ready": False, "kind": fault.kind, "message": fault.message, "hint": fault.hint})
         sys.exit(1)
+    except Exception:
+        log.exception("broke")
+        sys.exit(70)
 
 
 def _role(name: str) -> Role:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Final
 
@@ -75,3 +76,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_INTERNAL)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        say("troth: internal error; this is a defect of troth itself")
+        sys.exit(EXIT_INTERNAL)

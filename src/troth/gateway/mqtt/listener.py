@@ -8,22 +8,10 @@ from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.session import Session
 from troth.gateway.refusal import Reason, Refusal
 from troth.gateway.report import HANDSHAKE, Report, Who
+from troth.gateway.witness import Witness, shown
 from troth.keys.randomness import random_id
 from troth.limits import Limits
-from troth.tls.server import Acceptor, Address, HandshakeFailure, PeerTLS, PendingHandshakes, ServerTLS
-
-
-class _Witness:
-    """Told by TLS how handshakes end; the failures are worth telling."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def on_success(self, peer: PeerTLS, address: Address | None) -> None:
-        """The session itself says what becomes of it."""
-
-    def on_failure(self, address: Address | None, reason: HandshakeFailure, detail: str) -> None:
-        self._report.handshake_failed(Who(random_id(), shown(address)), reason, detail)
+from troth.tls.server import Acceptor, PendingHandshakes, ServerTLS
 
 
 class _Full(asyncio.Protocol):
@@ -46,7 +34,7 @@ class Door:
         self._gate = gate
         self._connections_max = limits.connections_max
         self._pending = PendingHandshakes(limits.handshakes_pending_max)
-        self._acceptor = Acceptor(server_tls, _Witness(gate.report), self._pending)
+        self._acceptor = Acceptor(server_tls, Witness(gate.report), self._pending)
         self._server: asyncio.Server | None = None
 
     async def open(self, listening: socket.socket) -> None:
@@ -64,11 +52,3 @@ class Door:
         if len(self._gate.roster) + len(self._pending) >= self._connections_max:
             return _Full(self._gate.report)
         return self._acceptor.protocol(lambda: Session(self._gate))
-
-
-def shown(address: Address | None) -> str:
-    """Return ``host:port`` as logs have it, ``[host]:port`` for IPv6."""
-    if address is None:
-        return "unknown"
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,62 @@
+"""The documentation says what the code says: reference pages are made from it, links lead somewhere, kinds are complete."""
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from troth.cli.output import EXIT_CODES, EXIT_INTERNAL
+from troth.errors import Kind
+from troth.protocols.mqtt.reasons import CONNACK_CODES
+from troth.protocols.problem import ROWS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["commands.md", "settings.md", "errors.md"])
+def test_reference_page_is_what_the_code_says(page: str) -> None:
+    assert (DOCS / page).read_text() == reference().pages()[page], "run: python scripts/reference.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for page in DOCS.glob("*.md"):
+        assert f"docs/{page.name}" in readme
+
+
+@pytest.mark.parametrize("table", [EXIT_CODES, CONNACK_CODES, ROWS], ids=["exit-codes", "connack", "http"])
+def test_every_kind_is_rendered_on_every_surface(table: Mapping[Kind, object]) -> None:
+    assert set(table) == set(Kind)
+
+
+def test_exit_codes_tell_kinds_apart() -> None:
+    codes = list(EXIT_CODES.values())
+    assert len(set(codes)) == len(codes)
+    # 1 is anybody's failure, 2 is a wrong command line.
+    assert not set(codes) & {0, 1, 2, EXIT_INTERNAL}
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = [int(page.name[:4]) for page in sorted((DOCS / "decisions").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
