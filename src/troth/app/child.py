@@ -80,6 +80,8 @@ class Child:
             try:
                 await self._run_once()
             except Fault as fault:
+                if self._stopping.is_set():
+                    break
                 if not self._started.done():
                     self._enter("stopped", None)
                     self._started.set_exception(fault)
@@ -96,6 +98,7 @@ class Child:
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
             self.restarts += 1
         self._enter("stopped", None)
+        self._started.cancel()
 
     async def _run_once(self) -> None:
         """Start the child, tell when it is ready, and return when it has ended. Raises `Fault` when it never was."""
