@@ -14,11 +14,18 @@ _REFUSALS: Final[Mapping[ConnackCode, tuple[Kind, str]]] = {
     ConnackCode.NOT_AUTHORIZED: (Kind.FORBIDDEN, "this device may not connect so"),
 }
 
+# The server tells a stranger no more than that; the home's operator finds the reason.
+_NOT_AUTHORIZED: Final = (
+    "its certificate may be revoked, or its policy may not allow iot:Connect with this client id; "
+    "at home: troth decision list --denied"
+)
+
 
 class Refused(Fault):
     """The server answered CONNECT with the return code `code`, which is not 0."""
 
     def __init__(self, code: ConnackCode) -> None:
         kind, words = _REFUSALS[code]
-        super().__init__(kind, f"the server refused the connection: {words} (CONNACK {code:d})")
+        hint = _NOT_AUTHORIZED if code is ConnackCode.NOT_AUTHORIZED else None
+        super().__init__(kind, f"the server refused the connection: {words} (CONNACK {code:d})", hint=hint)
         self.code = code
