@@ -14,8 +14,8 @@ from troth.app.home import Home, open_home
 from troth.app.profiles import built_in_profiles
 from troth.app.settings import Settings, build_settings, parse_address
 from troth.app.settings_file import render_settings
-from troth.authority.door import Door
-from troth.authority.hierarchy import INIT, found, open_keys
+from troth.app.wiring import open_door
+from troth.authority.hierarchy import INIT, found
 from troth.authority.issue import CEREMONY
 from troth.authority.settle import issue
 from troth.clock import Clock
@@ -130,9 +130,7 @@ def _found(home: Home, settings: Settings, birth: Birth, db: Database, clock: Cl
         cabinet=cabinet,
     )
     write_private(home.root_certificate, render_chain([hierarchy.root.certificate]), mode=PUBLIC)
-    with read(db) as connection:
-        door = Door(open_keys(connection, cabinet), settings.site.public_url)
-    ceremony = _Ceremony(db, clock, door, birth, settings.site.public_url)
+    ceremony = _Ceremony(db, clock, cabinet, birth, settings.site.public_url)
     for server in SERVERS:
         ceremony.certify(home.servers / server, "server", Purpose.SERVERS, settings.site.name, names)
     ceremony.certify(home.operator / OPERATOR, "operator", Purpose.OPERATORS, OPERATOR, ())
@@ -146,7 +144,7 @@ class _Ceremony:
 
     db: Database
     clock: Clock
-    door: Door
+    cabinet: FileCabinet
     birth: Birth
     public_url: str
 
@@ -159,7 +157,7 @@ class _Ceremony:
         certificate = issue(
             self.db,
             self.clock,
-            self.door,
+            open_door(self.db, self.cabinet, self.public_url),
             INIT,
             profile=profile,
             request=parse_request(build_request(key, name)),

@@ -13,7 +13,7 @@ from troth.app.cabinet import FileCabinet
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.authority.door import Door
-from troth.authority.hierarchy import open_keys
+from troth.authority.hierarchy import KeyCabinet, open_keys
 from troth.authority.serve import serve as serve_authority
 from troth.clock import SystemClock
 from troth.gateway.http.serve import serve_http
@@ -50,6 +50,12 @@ def open_database(home: Home, settings: Settings) -> Database:
     return db
 
 
+def open_door(db: Database, cabinet: KeyCabinet, public_url: str) -> Door:
+    """Return the door to the keys of the issuing CAs. Raises `Fault`: not found, bad key."""
+    with read(db) as connection:
+        return Door(open_keys(connection, cabinet), public_url)
+
+
 @contextmanager
 def _parts(job: Job) -> Iterator[tuple[Home, Settings, Database]]:
     home, settings = open_home(Path(job["home"]), os.environ)
@@ -65,8 +71,7 @@ async def run_authority(job: Job, stop: asyncio.Event, ready: Ready) -> None:
     with _parts(job) as (home, settings, db):
         passphrase = job["passphrase"]
         cabinet = FileCabinet(home.path, passphrase.encode() if passphrase else None)
-        with read(db) as connection:
-            door = Door(open_keys(connection, cabinet), settings.site.public_url)
+        door = open_door(db, cabinet, settings.site.public_url)
         await serve_authority(db, SystemClock(), door, home.doorbell, stop, ready)
 
 

@@ -10,15 +10,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from cryptography import x509
 
+from troth.app.profiles import built_in_profiles
+from troth.app.wiring import open_door
 from troth.authority.door import Door
-from troth.authority.hierarchy import Hierarchy, found, open_keys
+from troth.authority.hierarchy import Hierarchy, found
 from troth.authority.revoke import Reason, revoke
 from troth.authority.serve import serve
 from troth.authority.settle import issue
@@ -30,7 +31,6 @@ from troth.keys.requests import build_request
 from troth.registry.things import create_thing, find_thing
 from troth.store import migrate
 from troth.store.connect import Database, connect
-from troth.store.read import read
 from troth.testing.clock import FakeClock
 from troth.tls.server import ServerIdentity
 from troth.x509.algorithms import KeyAlgorithm
@@ -40,16 +40,6 @@ from troth.x509.requests import Request, parse_request
 
 ACTOR: Final = "operator:test"
 AGE: Final = timedelta(days=1000)
-
-
-def built_in_profiles() -> dict[str, str]:
-    """Return the TOML text of each built-in profile, by name."""
-    folder = files("troth.x509") / "builtin"
-    return {
-        file.name.removesuffix(".toml"): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".toml")
-    }
 
 
 class MemoryCabinet:
@@ -150,8 +140,7 @@ class TestAuthority:
 
     def door(self) -> Door:
         """Return a new door with the keys of the issuing CAs."""
-        with read(self.db) as connection:
-            return Door(open_keys(connection, self.cabinet), self.public_url)
+        return open_door(self.db, self.cabinet, self.public_url)
 
     @asynccontextmanager
     async def serving(self, bell: Path, door: Door | None = None) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.fixtures.issuance import certificates, intend, reread, tamper
 
+from troth.app.profiles import built_in_profiles
 from troth.authority.door import Door
 from troth.authority.intents import Intent, IntentState
 from troth.authority.settle import settle
@@ -19,7 +20,7 @@ from troth.keys.file import FileKey, generate
 from troth.keys.requests import build_request
 from troth.limits import INTENT_AGE_S_MAX, INTENT_AHEAD_S_MAX
 from troth.registry.profiles import apply_profile
-from troth.testing.authority import TestAuthority, built_in_profiles, new_request
+from troth.testing.authority import TestAuthority, new_request
 from troth.testing.clock import FakeClock
 from troth.x509.algorithms import KeyAlgorithm, PublicKey
 from troth.x509.profiles import ExtendedUse, Purpose

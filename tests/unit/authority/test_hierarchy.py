@@ -8,6 +8,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from sqlalchemy import text
 from tests.fixtures.issuance import entries
 
+from troth.app.profiles import built_in_profiles
 from troth.authority.generation import Generation
 from troth.authority.hierarchy import Hierarchy, found, open_keys
 from troth.authority.issue import prepare_issuer
@@ -21,7 +22,7 @@ from troth.registry.profiles import apply_profile, get_profile
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.store.write import write
-from troth.testing.authority import MemoryCabinet, TestAuthority, built_in_profiles
+from troth.testing.authority import MemoryCabinet, TestAuthority
 from troth.testing.clock import FakeClock
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.profiles import ExtendedUse, Purpose

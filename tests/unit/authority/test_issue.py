@@ -5,6 +5,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID
 from tests.fixtures.issuance import certificates, entries, intend, reread
 
+from troth.app.profiles import built_in_profiles
 from troth.authority.intents import IntentState
 from troth.authority.issue import conclude, prepare, refuse
 from troth.authority.settle import settle
@@ -15,7 +16,7 @@ from troth.keys.requests import build_request
 from troth.registry.attachments import list_things_of
 from troth.registry.profiles import apply_profile
 from troth.store.read import read
-from troth.testing.authority import TestAuthority, built_in_profiles, new_request
+from troth.testing.authority import TestAuthority, new_request
 from troth.testing.clock import FakeClock
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.profiles import Purpose

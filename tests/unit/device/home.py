@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cryptography import x509
 from tests.fixtures.est_door import Asked, Reply
-from tests.fixtures.hierarchy import Maker, Signed, built_in_profiles
+from tests.fixtures.hierarchy import Maker, Signed
 
+from troth.app.profiles import built_in_profiles
 from troth.device.endpoint import Address, Endpoint
 from troth.device.enroll import Wanted
 from troth.device.slots import Slot

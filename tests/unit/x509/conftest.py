@@ -1,8 +1,9 @@
 """The built-in profiles and one hierarchy, made once: nothing in it changes."""
 
 import pytest
-from tests.fixtures.hierarchy import Maker, built_in_profiles
+from tests.fixtures.hierarchy import Maker
 
+from troth.app.profiles import built_in_profiles
 from troth.x509.profiles import Profile, parse_profile
 
 
