@@ -3,8 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from troth.authority.serve import serve as serve_authority
 from troth.clock import SystemClock
 from troth.gateway.http.serve import serve_http
 from troth.gateway.mqtt.upstream import Broker
+from troth.gateway.report import Report
 from troth.gateway.serve import Options
 from troth.gateway.serve import serve as serve_mqtt
 from troth.gateway.witness import Witness
@@ -29,6 +30,7 @@ from troth.store import migrate
 from troth.store.connect import Database, connect
 from troth.store.read import read
 from troth.tls.server import ClientAuth, ServerIdentity, ServerTLS
+from troth.web.serve import serve_web
 from troth.x509.certificates import parse_chain
 from troth.x509.profiles import Purpose
 
@@ -88,7 +90,7 @@ async def run_gateway(job: Job, stop: asyncio.Event, ready: Ready) -> None:
             server_tls=door_tls(ClientAuth.REQUIRED),
             broker=Broker(**job["upstream"]),
             listening=_listening(job, "mqtt"),
-            worker=f"{socket.gethostname()}/{job['name']}/{os.getpid()}",
+            worker=_worker(job),
             options=Options(
                 drops_denied=settings.gateway.on_denied_publish == "drop",
                 unknown_state_for=settings.gateway.unknown_state_for,
@@ -134,9 +136,12 @@ def _listening(job: Job, name: str) -> socket.socket:
     return socket.socket(fileno=job["descriptors"][name])
 
 
-async def _until(stop: asyncio.Event, *failures: Coroutine[None, None, None]) -> None:
+async def _until(stop: asyncio.Event, *failures: Awaitable[None]) -> None:
     """Return when `stop` is set; raise what one of `failures` raises before."""
-    tasks = {asyncio.create_task(stop.wait()), *(asyncio.create_task(each) for each in failures)}
+    tasks: set[asyncio.Future[Any]] = {
+        asyncio.create_task(stop.wait()),
+        *(asyncio.ensure_future(each) for each in failures),
+    }
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
@@ -146,6 +151,31 @@ async def _until(stop: asyncio.Event, *failures: Coroutine[None, None, None]) ->
 
 async def run_web(job: Job, stop: asyncio.Event, ready: Ready) -> None:
     """The process that people connect to."""
-    with _parts(job):
-        ready()
-        await stop.wait()
+    with _parts(job) as (home, settings, db):
+        clock, limits = SystemClock(), settings.limits.resolve()
+        tls = _server_tls(home, db, job["server_key"], "web", Purpose.OPERATORS, settings, ClientAuth.REQUIRED)
+        report = Report(db, clock, _worker(job), limits)
+        reporting = asyncio.create_task(report.run())
+        door = await serve_web(
+            db,
+            clock,
+            limits,
+            bell=home.doorbell if settings.processes.authority else None,
+            server_tls=tls,
+            observer=Witness(report),
+            operators=_listening(job, "operators"),
+        )
+        try:
+            ready()
+            await _until(stop, asyncio.shield(reporting))
+        finally:
+            await door.close(GRACE_S)
+            reporting.cancel()
+            with suppress(asyncio.CancelledError):
+                await reporting
+            await report.close()
+
+
+def _worker(job: Job) -> str:
+    """Return a name that no other process of any host has."""
+    return f"{socket.gethostname()}/{job['name']}/{os.getpid()}"
