@@ -161,6 +161,8 @@ BAD = [
     connect("3.1: will topic", f"10 11 {HEAD} 06 0000 0000 0001 23 0000", "wildcard"),
     connect("3.1: too short", "10 0b 0004 4d515454 04 02 0000 00", "CONNECT cannot have a length of 11"),
     connect("MQTT-1.5.3-1", f"10 0d {HEAD} 02 0000 0001 ff", "UTF-8"),
+    connect("MQTT-1.5.3-2", f"10 0e {HEAD} 02 0000 0002 6100", "U+0000"),
+    connect("MQTT-1.5.3-2: user name", f"10 10 {HEAD} 82 0000 0001 61 0001 00", "U+0000"),
 ]
 
 
