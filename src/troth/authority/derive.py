@@ -5,7 +5,7 @@ Pure: knows no database, no clock and no CA key.
 """
 
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -18,11 +18,20 @@ from troth.keys.file import generate
 from troth.x509.algorithms import KeyAlgorithm, PrivateKey, PublicKey, algorithm_of
 from troth.x509.building import Template, build_tbs
 from troth.x509.lint import lint
-from troth.x509.profiles import Profile, SubjectRule, validity_window
+from troth.x509.profiles import Profile, SubjectRule, parse_profile, validity_window
 from troth.x509.requests import parse_request
 from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
 
 CERTIFICATES_PATH: Final = "/certs/"
+
+
+_PROFILES_KEPT: Final = 64
+
+
+@lru_cache(_PROFILES_KEPT)
+def read_profile(document: str) -> Profile:
+    """Return the profile of a TOML text; the same text is read once. Raises `Fault` as `parse_profile` does."""
+    return parse_profile(document)
 
 
 def issuer_url(public_url: str, issuer_id: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from cryptography import x509
 from sqlalchemy import Connection
 
-from troth.authority.derive import derive, draft, is_self_signed, tbs_digest
+from troth.authority.derive import derive, draft, is_self_signed, read_profile, tbs_digest
 from troth.authority.intents import Intent, IntentState, get_intent
 from troth.authority.issue import CERTIFICATE_INTENDED
 from troth.errors import Bug, Fault, Kind
@@ -25,7 +25,7 @@ from troth.registry.things import find_thing
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.building import Template, assemble
-from troth.x509.profiles import Profile, parse_profile
+from troth.x509.profiles import Profile
 from troth.x509.verify import verify_issued_by
 
 RETRY_AFTER_S: Final = 5.0
@@ -102,7 +102,7 @@ def _committed(connection: Connection, intent_id: str) -> _Committed:
     intent = get_intent(connection, intent_id)
     if intent.state is not IntentState.PREPARED:
         raise Fault(Kind.CONFLICT, f"intent {intent_id} does not wait for a signature", detail=intent.state)
-    profile = parse_profile(get_profile(connection, intent.profile).document)
+    profile = read_profile(get_profile(connection, intent.profile).document)
     issuer = None if is_self_signed(profile) else find_issuer(connection, intent.issuer_id)
     if issuer is not None and issuer.purpose is not profile.issuer:
         raise Fault(Kind.REJECTED, f"issuer {issuer.name} does not sign under profile {profile.name!r}")

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from troth.authority.derive import render_public_key
+from troth.authority.derive import read_profile, render_public_key
 from troth.authority.door import Door
 from troth.authority.generation import Generation
 from troth.authority.intents import IntentState, find_prepared
@@ -113,7 +113,7 @@ class _Midwife:
             existing = _find(connection, generation)
             if existing is not None:
                 return existing
-            rules = parse_profile(get_profile(connection, generation.profile).document)
+            rules = read_profile(get_profile(connection, generation.profile).document)
         # The key is safe before anything that names it is committed.
         key = self.cabinet.make(generation.key_name, rules.algorithms[0])
         digest = hashlib.sha256(render_public_key(key.public_key)).hexdigest()

@@ -10,7 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
-from troth.authority.derive import derive, draft, is_self_signed, render_public_key, tbs_digest
+from troth.authority.derive import derive, draft, is_self_signed, read_profile, render_public_key, tbs_digest
 from troth.authority.generation import Generation
 from troth.authority.intents import Intent, IntentState, add_intent, leave_prepared
 from troth.errors import Bug, Fault
@@ -23,7 +23,7 @@ from troth.registry.profiles import get_profile
 from troth.registry.things import get_thing
 from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
 from troth.x509.certificates import certificate_id
-from troth.x509.profiles import Profile, parse_profile, validity_window
+from troth.x509.profiles import Profile, validity_window
 from troth.x509.requests import Request
 from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
 
@@ -54,7 +54,7 @@ def prepare(
     Raises `Fault`: not found (profile, issuer, thing), bad key (one that the profile does not take), rejected (what
     the profile or the lint forbids), expired (the issuer is not valid now), malformed or too large (names).
     """
-    rules = parse_profile(get_profile(change.connection, profile).document)
+    rules = read_profile(get_profile(change.connection, profile).document)
     issuer = get_issuer(change.connection, rules.issuer)
     if rules.ca is not None or (thing is None) == (name is None):
         raise Bug("a leaf's profile, and a thing or a name, make a certificate")
@@ -97,7 +97,7 @@ def prepare_issuer(
 
     Raises `Fault` as `prepare` does.
     """
-    rules = parse_profile(get_profile(change.connection, generation.profile).document)
+    rules = read_profile(get_profile(change.connection, generation.profile).document)
     if rules.ca is None or is_self_signed(rules) != (parent is None):
         raise Bug("a CA's profile, and a parent for all but a root, make an issuer")
     issuer = parent.certificate if parent else None
@@ -131,13 +131,14 @@ def prepare_issuer(
 def conclude(change: Change, intent: Intent, certificate: x509.Certificate) -> bool:
     """Register what the door has signed for `intent`: a certificate attached to its thing, or an issuer.
 
-    False, and nothing changed, when another process has concluded or refused it. Raises `Fault`: not found when the
-    thing has gone, conflict when the serial number is taken.
+    False, and nothing changed, when another process has concluded or refused it. A thing may have several certificates
+    in force: one that it had before stays so until it is revoked. Raises `Fault`: not found when the thing has gone,
+    conflict when the serial number is taken.
     """
     identity = certificate_id(certificate)
     if not leave_prepared(change, intent, IntentState.ISSUED, certificate_id=identity):
         return False
-    rules = parse_profile(get_profile(change.connection, intent.profile).document)
+    rules = read_profile(get_profile(change.connection, intent.profile).document)
     if rules.ca is not None:
         generation = Generation.from_proof(intent.proof)
         add_issuer(
