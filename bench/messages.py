@@ -95,20 +95,20 @@ def _send(
         try:
             for write in window.writes:
                 sender.sendall(write)
-            while len(came) < len(window.whole) and window.whole.startswith(came):
+            while problem is None and len(came) < len(window.whole):
                 more = receiver.recv(_READ_BYTES)
                 if not more:
                     problem = "the connection was closed"
-                    break
+                elif not window.whole.startswith(more, len(came)):
+                    problem = "something else came than was sent"
                 came += more
         except OSError as error:
             problem = str(error)
-        if came == window.whole:
-            tally.done += len(window.messages)
-            continue
-        tally.done += _whole(came, window.messages)
-        tally.errors.append(problem or "something else came than was sent")
-        return
+        if problem is not None:
+            tally.done += _whole(came, window.messages)
+            tally.errors.append(problem)
+            return
+        tally.done += len(window.messages)
 
 
 def _whole(came: bytearray, messages: Sequence[bytes]) -> int:
