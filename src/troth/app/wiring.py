@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from troth.app.cabinet import FileCabinet
+from troth.app.duties import keep
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.authority.door import Door
@@ -69,12 +70,18 @@ def _parts(job: Job) -> Iterator[tuple[Home, Settings, Database]]:
 
 
 async def run_authority(job: Job, stop: asyncio.Event, ready: Ready) -> None:
-    """The process that holds the CA keys: signs what committed intents stand for."""
+    """The process that holds the CA keys: signs what committed intents stand for, and does the periodic duties."""
     with _parts(job) as (home, settings, db):
         passphrase = job["passphrase"]
         cabinet = FileCabinet(home.path, passphrase.encode() if passphrase else None)
         door = open_door(db, cabinet, settings.site.public_url)
-        await serve_authority(db, SystemClock(), door, home.doorbell, stop, ready)
+        clock = SystemClock()
+        keeping = asyncio.create_task(keep(db, clock), name="periodic duties")
+        try:
+            await serve_authority(db, clock, door, home.doorbell, stop, ready)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def run_gateway(job: Job, stop: asyncio.Event, ready: Ready) -> None:
@@ -138,10 +145,7 @@ def _listening(job: Job, name: str) -> socket.socket:
 
 async def _until(stop: asyncio.Event, *failures: Awaitable[None]) -> None:
     """Return when `stop` is set; raise what one of `failures` raises before."""
-    tasks: set[asyncio.Future[Any]] = {
-        asyncio.create_task(stop.wait()),
-        *(asyncio.ensure_future(each) for each in failures),
-    }
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in (stop.wait(), *failures)]
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
