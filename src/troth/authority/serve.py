@@ -74,7 +74,9 @@ async def _settle_all(db: Database, clock: Clock, door: Door) -> bool:
                 return True
     except Fault as fault:
         log.error("settling.failed", reason=fault.message, detail=fault.detail)
-        return False
+    except Exception:
+        log.exception("settling.broke")
+    return False
 
 
 async def _follow(db: Database, clock: Clock, rung: asyncio.Event) -> None:
@@ -92,7 +94,9 @@ async def _follow(db: Database, clock: Clock, rung: asyncio.Event) -> None:
                         rung.set()
         except Fault as fault:
             log.error("journal.unreadable", reason=fault.message, detail=fault.detail)
-            await asyncio.sleep(RETRY_S)
+        except Exception:
+            log.exception("following.broke")
+        await asyncio.sleep(RETRY_S)
 
 
 def _head(db: Database) -> int:

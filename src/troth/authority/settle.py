@@ -129,43 +129,41 @@ def _attempt(db: Database, clock: Clock, door: Door, intent: Intent) -> _Outcome
     """Return what is to be committed for `intent`. Raises `Fault` (unavailable) when that cannot be told now."""
     try:
         return door.sign(db, intent.intent_id, clock.now())
-    except Fault as fault:
-        if fault.kind is Kind.UNAVAILABLE:
-            raise
-        return _Refused(intent, fault)
     except Exception as error:
-        # One intent that breaks our own code must not keep the others waiting.
-        log.exception("intent.broke", intent=intent.intent_id)
-        return _Refused(intent, Fault(Kind.REJECTED, "internal error", detail=repr(error)))
+        return _Refused(intent, _final(error, intent))
 
 
 def _commit(db: Database, clock: Clock, outcomes: Sequence[_Outcome]) -> None:
     try:
-        with change(db, clock, AUTHORITY) as changing:
-            done = [outcome for outcome in outcomes if _enter(changing, outcome)]
-    except Fault as fault:
-        if fault.kind is Kind.UNAVAILABLE:
+        _commit_together(db, clock, outcomes)
+    except Exception as error:
+        if len(outcomes) == 1:
+            intent = outcomes[0].intent
+            _commit_together(db, clock, [_Refused(intent, _final(error, intent))])
+            return
+        if isinstance(error, Fault) and error.kind is Kind.UNAVAILABLE:
             raise
         # One of them does not fit what is there by now: each for itself, and that one is refused.
         for outcome in outcomes:
-            _commit_alone(db, clock, outcome)
-        return
+            _commit(db, clock, [outcome])
+
+
+def _commit_together(db: Database, clock: Clock, outcomes: Sequence[_Outcome]) -> None:
+    with change(db, clock, AUTHORITY) as changing:
+        done = [outcome for outcome in outcomes if _enter(changing, outcome)]
     for outcome in done:
         _tell(outcome)
 
 
-def _commit_alone(db: Database, clock: Clock, outcome: _Outcome) -> None:
-    try:
-        with change(db, clock, AUTHORITY) as changing:
-            done = _enter(changing, outcome)
-    except Fault as fault:
-        if fault.kind is Kind.UNAVAILABLE:
-            raise
-        outcome = _Refused(outcome.intent, fault)
-        with change(db, clock, AUTHORITY) as changing:
-            done = _enter(changing, outcome)
-    if done:
-        _tell(outcome)
+def _final(error: Exception, intent: Intent) -> Fault:
+    """Return the reason to refuse `intent` for good after `error`. Raises it when it may pass."""
+    if not isinstance(error, Fault):
+        # One intent that breaks our own code must not keep the others waiting.
+        log.error("intent.broke", intent=intent.intent_id, exc_info=error)
+        return Fault(Kind.REJECTED, "internal error", detail=repr(error))
+    if error.kind is Kind.UNAVAILABLE:
+        raise error
+    return error
 
 
 def _enter(changing: Change, outcome: _Outcome) -> bool:

@@ -55,6 +55,18 @@ def test_one_that_no_longer_fits_does_not_hold_up_the_others(authority: TestAuth
     assert reread(authority.db, third).state is IntentState.ISSUED
 
 
+def test_one_that_breaks_the_conclusion_does_not_hold_up_the_others(authority: TestAuthority, clock: FakeClock) -> None:
+    first, second, third = (intend(authority, f"lamp-{number}") for number in (1, 2, 3))
+    settle(authority.db, clock, authority.door(), first.intent_id)
+    with write(authority.db) as connection:
+        statement = "UPDATE certificates SET serial = :serial, state = 'NEVER HEARD OF'"
+        connection.execute(text(statement), {"serial": f"{second.serial:x}"})
+    assert settle_waiting(authority.db, clock, authority.door()).settled == 2
+    refused = reread(authority.db, second).refused()
+    assert (refused.kind, refused.message) == (Kind.REJECTED, "internal error")
+    assert reread(authority.db, third).state is IntentState.ISSUED
+
+
 def test_a_thing_that_is_gone_gets_no_certificate(authority: TestAuthority, clock: FakeClock) -> None:
     intent = intend(authority)
     with write(authority.db) as connection:
