@@ -145,9 +145,11 @@ class TLSProtocol(asyncio.Protocol):
         if self._state is _State.HANDSHAKE:
             self._told(HandshakeFailure.PEER_CLOSED, str(exc or f"after {self._received} bytes"))
         self._state = _State.CLOSED
+        # Taken apart, so that the memory of OpenSSL does not wait for the garbage collector.
         inner, self._inner = self._inner, None
-        if inner is not None and self._transport is not None:
-            self._transport.ended()
+        transport, self._transport = self._transport, None
+        if inner is not None and transport is not None:
+            transport.ended()
             inner.connection_lost(self._fault or exc)
 
     # The handshake.

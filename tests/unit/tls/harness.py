@@ -79,6 +79,7 @@ class Echo(asyncio.Protocol):
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.received = bytearray()
+        self.arrived = asyncio.Event()
         self.paused = asyncio.Event()
         self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport
@@ -88,8 +89,15 @@ class Echo(asyncio.Protocol):
         self.transport = transport
         self.calls.append("made")
 
+    async def heard(self, ending: bytes) -> None:
+        """Wait until what was received ends so."""
+        while not self.received.endswith(ending):
+            self.arrived.clear()
+            await self.arrived.wait()
+
     def data_received(self, data: bytes) -> None:
         self.received += data
+        self.arrived.set()
         self.transport.write(data)
 
     def eof_received(self) -> bool | None:
