@@ -2,6 +2,8 @@
 
 import base64
 import json
+import socket
+import ssl
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -181,6 +183,22 @@ def test_a_body_over_the_bound_is_not_read(doors: RunningDoors, chunked: bool) -
     answer = post(doors, "lamp-1", secret, b"A" * (EST_BODY_BYTES_MAX + 1), *words)
     assert answer.status == 413
     assert post(doors, "lamp-1", secret, a_request(), *words).status == 200
+
+
+def test_a_body_without_end_is_answered_at_the_bound(doors: RunningDoors) -> None:
+    context = ssl.create_default_context(cafile=str(doors.site.root_file))
+    credentials = base64.b64encode(f"lamp-1:{new_token(doors.site)}".encode()).decode()
+    head = (
+        "POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pkcs10\r\n"
+        f"Authorization: Basic {credentials}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with (
+        socket.create_connection(("127.0.0.1", doors.https), timeout=10) as tcp,
+        context.wrap_socket(tcp, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(head.encode() + b"%x\r\n" % (EST_BODY_BYTES_MAX + 1) + b"A" * (EST_BODY_BYTES_MAX + 1))
+        # No end of the chunk, and none of the body: the answer comes all the same.
+        assert tls.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
