@@ -15,9 +15,7 @@ from cryptography import x509
 
 from troth.app.cabinet import FileCabinet
 from troth.app.home import open_home
-from troth.app.wiring import open_database
-from troth.authority.door import Door
-from troth.authority.hierarchy import open_keys
+from troth.app.wiring import open_database, open_door
 from troth.authority.issue import CEREMONY
 from troth.authority.settle import issue
 from troth.clock import Clock
@@ -75,7 +73,7 @@ class Household:
                 attach_policy(changing, name, thing=thing)
 
     def shorten_profile(self, name: str, validity: str) -> None:
-        """Put a profile `name` into force that is the built-in ``device`` but for how long its certificates are valid."""
+        """Put a profile `name` into force: the built-in ``device`` but for how long its certificates are valid."""
         lines = {"name": f'name = "{name}"', "validity": f'validity = "{validity}"'}
         with change(self.db, self.clock, ACTOR) as changing:
             document = get_profile(changing.connection, "device").document
@@ -96,13 +94,12 @@ class Household:
         `wrong_by` is how wrong the clock is by which that happens. Raises `Fault` as `prepare` and the door do.
         """
         with read(self.db) as connection:
-            door = Door(open_keys(connection, self._cabinet), self._public_url)
             purpose = parse_profile(get_profile(connection, profile).document).issuer
             above = chain_of(connection, get_issuer(connection, purpose).issuer_id)[:-1]
         certificate = issue(
             self.db,
             ShiftedClock(self.clock, wrong_by),
-            door,
+            open_door(self.db, self._cabinet, self._public_url),
             ACTOR,
             profile=profile,
             request=parse_request(build_request(key, thing or name or "")),

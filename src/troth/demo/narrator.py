@@ -17,46 +17,47 @@ class Narrator:
     def __init__(self, *, quiet: bool) -> None:
         # Not a terminal: whoever reads it wants lines that are not folded.
         width = None if sys.stdout.isatty() else WIDE
-        self._console = Console(quiet=quiet, highlight=False, width=width, soft_wrap=False)
+        self._console = Console(quiet=quiet, highlight=False, width=width)
         self._trouble = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def act(self, title: str, *sentences: str) -> None:
         """Open an act."""
         self._console.print()
-        self._console.print(f"[bold cyan]{escape(title)}[/]")
+        self._line(f"[bold cyan]{escape(title)}[/]")
         for sentence in sentences:
             self.say(sentence)
 
     def say(self, sentence: str) -> None:
         """Tell what is going on, and why."""
-        self._console.print(escape(sentence))
+        self._line(escape(sentence))
 
     def quote(self, text: str) -> None:
         """Show a document."""
         for line in text.splitlines():
-            self._console.print(f"  [dim]{escape(line)}[/]")
+            self._line(f"  [dim]{escape(line)}[/]")
 
     def command(self, words: str) -> None:
         """Show a command that is really run."""
-        self._console.print(f"  [green]$ {escape(words)}[/]")
+        self._line(f"  [green]$ {escape(words)}[/]")
 
     def case(self, case_id: str, story: str) -> None:
         """Say what is tried next."""
         self._console.print()
-        self._console.print(f"[bold]{escape(case_id)}[/]: {escape(story)}")
+        self._line(f"[bold]{escape(case_id)}[/]: {escape(story)}")
 
-    def told(self, who: str, what: str) -> None:
-        """Say what one side said."""
-        self._console.print(f"  {escape(who):<12} {escape(what)}")
-
-    def verdict(self, expected: Mapping[str, str], observed: Mapping[str, str], *, ok: bool) -> None:
-        """Show what each side said, and whether it is what should have been."""
+    def verdict(
+        self, expected: Mapping[str, str], observed: Mapping[str, str], connection: str, why: str, *, ok: bool
+    ) -> None:
+        """Show what each side said, and whether it is what must be; `why` it must be so."""
+        if connection:
+            self._told("connection", f"from {connection}")
         for who, what in observed.items():
-            self.told(who, what)
+            self._told(who, what)
         if ok:
-            self._console.print("  [green]as it must be[/]")
+            self._line(f"  [green]as it must be.[/] {escape(why)}")
         else:
-            self._console.print(f"  [bold red]NOT as it must be: {escape(_in_one_line(expected))}[/]")
+            wanted = "; ".join(f"{who}: {what}" for who, what in expected.items())
+            self._line(f"  [bold red]NOT as it must be: {escape(wanted)}[/]")
 
     def table(self, rows: Iterable[tuple[str, Mapping[str, str], Mapping[str, str], bool]]) -> None:
         """Show all cases: id, expected, observed, ok."""
@@ -70,6 +71,13 @@ class Narrator:
         self._console.print(table)
         self._console.print()
 
+    def _told(self, who: str, what: str) -> None:
+        self._line(f"  {escape(who):<12} {escape(what)}")
+
+    def _line(self, text: str) -> None:
+        # The terminal folds lines; copied out of it, a command is still one line.
+        self._console.print(text, soft_wrap=True)
+
     def trouble(self, text: str, lines: Iterable[str] = ()) -> None:
         """Say on stderr what keeps the story from going on, also when nobody listens to it."""
         self._trouble.print(f"[bold red]{escape(text)}[/]")
@@ -79,7 +87,3 @@ class Narrator:
 
 def _in_lines(words: Mapping[str, str]) -> str:
     return "\n".join(f"{who}: {what}" for who, what in words.items())
-
-
-def _in_one_line(words: Mapping[str, str]) -> str:
-    return "; ".join(f"{who}: {what}" for who, what in words.items())

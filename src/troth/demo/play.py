@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from troth.clock import Clock, SystemClock
 from troth.demo.acts import at_the_door, enrolling, fake_homes, fish_tank, forging, founding, phoning, revoking
-from troth.demo.cases import Ledger
 from troth.demo.commands import Commands
+from troth.demo.ledger import Ledger
 from troth.demo.narrator import Narrator
 from troth.demo.platform import NotReady, environment, running
 from troth.demo.stage import Stage

@@ -1,4 +1,4 @@
-"""A server that says to be the home: real TLS, and behind it an MQTT that takes anybody in and keeps what it gets.
+"""A server that claims to be the home: real TLS, and behind it an MQTT that takes anybody in and keeps what it gets.
 
 It asks for no certificate: whoever wants the readings of others is not particular about whom they come from.
 """

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from troth.clock import Clock
-from troth.demo.cases import CASES, LET_IN, Ledger, Seen
+from troth.demo.cases import CASES, LET_IN
 from troth.demo.commands import Commands
 from troth.demo.household import Household
+from troth.demo.ledger import Ledger, Seen
 from troth.demo.log import Line
 from troth.demo.narrator import Narrator
 from troth.demo.platform import Platform
@@ -32,6 +33,8 @@ THERMOSTAT = "thermostat"
 FISH_TANK = "fish-tank"
 SERVICE = "home"
 THINGS = (THERMOSTAT, FISH_TANK, SERVICE)
+IDENTITIES = "things"
+"""The folder below which each thing has its identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,13 @@ class Stage:
     platform: Platform
     wardrobe: Wardrobe
 
+    def disk(self, thing: str) -> Path:
+        """Return the folder of a thing's identity."""
+        return self.folder / IDENTITIES / thing
+
     def identity(self, thing: str) -> Identity:
         """Return a thing's identity as it is on its disk now. Raises `Fault` when it has none."""
-        return open_identity(self.folder / thing)
+        return open_identity(self.disk(thing))
 
     def address(self, listener: str) -> Address:
         """Return where a listener of the home is."""
@@ -111,6 +118,7 @@ def at_the_gateway(stage: Stage, case_id: str, impostor: Told, twin: Twin, *, le
             "twin": twin.verdict,
         },
         {"impostor": impostor.report(), "gateway": [dict(line) for line in lines], "twin": twin.report()},
+        impostor.address if lines else "",
     )
 
 

@@ -1,6 +1,6 @@
-"""Act 6: impostors at the door. Each says to be the thermostat, and lacks one thing that makes it so."""
+"""Act 6: impostors at the door. Each claims to be the thermostat, and lacks one thing that makes it so."""
 
-from troth.demo.cases import Seen
+from troth.demo.ledger import Seen
 from troth.demo.stage import THERMOSTAT, Stage, at_the_gateway, reading_twin
 from troth.demo.visitors import HomeService, nonce, publishes
 from troth.device.slots import Slot

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Final
 
-from troth.demo.cases import Seen
 from troth.demo.household import ACTOR
-from troth.demo.stage import FISH_TANK, SERVICE, THERMOSTAT, THINGS, Stage
+from troth.demo.ledger import Seen
+from troth.demo.stage import FISH_TANK, IDENTITIES, SERVICE, THERMOSTAT, THINGS, Stage
 from troth.device.endpoint import Endpoint
 from troth.device.enroll import Wanted, enroll
 from troth.enrollment.tokens import create_token
@@ -37,7 +37,7 @@ def enroll_by_command(stage: Stage, thing: str) -> None:
         "enroll",
         *("--endpoint", str(stage.address("https")), "--mqtt", str(stage.address("mqtt"))),
         *("--server-name", stage.home.site, "--trust", "home/root.pem"),
-        *("--thing", thing, "--token-file", "token.txt", "--identity", thing),
+        *("--thing", thing, "--token-file", "token.txt", "--identity", f"{IDENTITIES}/{thing}"),
     )
 
 
@@ -60,4 +60,4 @@ def _enroll_by_library(stage: Stage, thing: str) -> None:
         token = create_token(changing, thing, TTL)
     endpoint = Endpoint(stage.address("https"), stage.address("mqtt"), stage.home.site)
     wanted = Wanted(thing, endpoint, (stage.home.root,))
-    enroll(stage.folder / thing, wanted, token.secret, stage.clock)
+    enroll(stage.disk(thing), wanted, token.secret, stage.clock)

@@ -1,6 +1,6 @@
 """Act 5: the thermostat is called by homes that are not its own, and tells them nothing."""
 
-from troth.demo.cases import Seen
+from troth.demo.ledger import Seen
 from troth.demo.pretender import Pretender
 from troth.demo.stage import THERMOSTAT, Stage
 from troth.demo.visitors import PATIENCE_S, Door, Told, nonce, publishes, visit
@@ -33,6 +33,7 @@ def _lead_astray(stage: Stage, fake: Slot) -> Seen:
             "fake home": {"visitor": where, "told": other_end, "got the reading": leaked},
             "twin": {**twin.report(), "visitor": twin_where, "got the reading": arrived},
         },
+        where,
     )
 
 

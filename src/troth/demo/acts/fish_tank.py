@@ -1,6 +1,7 @@
-"""Act 7: the fish tank. It is who it says to be, and wants what is not its own: now it is policy that says no."""
+"""Act 7: the fish tank. It is who it claims to be, and wants what is not its own: now it is policy that says no."""
 
-from troth.demo.cases import LET_IN, Seen
+from troth.demo.cases import LET_IN
+from troth.demo.ledger import Seen
 from troth.demo.stage import FISH_TANK, THERMOSTAT, Stage, Twin, at_the_gateway, heard_twin
 from troth.demo.visitors import (
     PATIENCE_S,

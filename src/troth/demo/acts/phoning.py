@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from troth.demo.cases import RECEIVED, Seen
-from troth.demo.stage import SERVICE, THERMOSTAT, Stage
+from troth.demo.cases import RECEIVED
+from troth.demo.ledger import Seen
+from troth.demo.stage import IDENTITIES, SERVICE, THERMOSTAT, Stage
 from troth.demo.visitors import HomeService, described, message, nonce
 from troth.device.mqtt import connect
 
@@ -28,7 +29,14 @@ def _phone_home(stage: Stage, service: HomeService) -> Seen:
     word = nonce()
     topic = f"home/{THERMOSTAT}/reading"
     published = stage.commands.troth(
-        "device", "publish", "--topic", topic, "--message", message(word).decode(), "--identity", THERMOSTAT
+        "device",
+        "publish",
+        "--topic",
+        topic,
+        "--message",
+        message(word).decode(),
+        "--identity",
+        f"{IDENTITIES}/{THERMOSTAT}",
     )
     came = service.hears(word)
     return Seen(

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from troth.demo.acts.enrolling import enroll_by_command
-from troth.demo.cases import LET_IN, RECEIVED, Seen
+from troth.demo.cases import LET_IN, RECEIVED
+from troth.demo.ledger import Seen
 from troth.demo.log import Line
 from troth.demo.stage import FISH_TANK, THERMOSTAT, Stage, at_the_gateway, heard_twin, reading_twin
 from troth.demo.visitors import PATIENCE_S, HomeService, Told, described, nonce, publishes
@@ -50,6 +51,7 @@ def _while_connected(stage: Stage, service: HomeService) -> Seen:
     return Seen(
         {**seen.observed, "after": _after(revoked_at, seen.evidence["gateway"])},
         {**seen.evidence, "certificate_id": stolen, "revoked_at": str(revoked_at)},
+        seen.connection,
     )
 
 
