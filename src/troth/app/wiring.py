@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from troth.app.duties import keep
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.authority.door import Door
-from troth.authority.hierarchy import KeyCabinet, open_keys
+from troth.authority.hierarchy import ISSUING, KeyCabinet, open_keys
 from troth.authority.serve import serve as serve_authority
 from troth.clock import SystemClock
 from troth.gateway.http.serve import serve_http
@@ -53,10 +53,10 @@ def open_database(home: Home, settings: Settings) -> Database:
     return db
 
 
-def open_door(db: Database, cabinet: KeyCabinet, public_url: str) -> Door:
-    """Return the door to the keys of the issuing CAs. Raises `Fault`: not found, bad key."""
+def open_door(db: Database, cabinet: KeyCabinet, public_url: str, purposes: Sequence[Purpose] = ISSUING) -> Door:
+    """Return the door to the keys of the issuing CAs for `purposes`. Raises `Fault`: not found, bad key."""
     with read(db) as connection:
-        return Door(open_keys(connection, cabinet), public_url)
+        return Door(open_keys(connection, cabinet, purposes), public_url)
 
 
 @contextmanager
@@ -74,7 +74,8 @@ async def run_authority(job: Job, stop: asyncio.Event, ready: Ready) -> None:
     with _parts(job) as (home, settings, db):
         passphrase = job["passphrase"]
         cabinet = FileCabinet(home.path, passphrase.encode() if passphrase else None)
-        door = open_door(db, cabinet, settings.site.public_url)
+        # Nothing that comes from outside asks for another kind: whoever takes a gateway cannot have an operator made.
+        door = open_door(db, cabinet, settings.site.public_url, (Purpose.DEVICES,))
         clock = SystemClock()
         keeping = asyncio.create_task(keep(db, clock), name="periodic duties")
         try:
