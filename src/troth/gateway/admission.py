@@ -110,7 +110,6 @@ class Admission:
             domain_name=peer.server_name,
             connect_attributes=_attributes_of(connect),
             last_will_topic=connect.will.topic if connect.will else None,
-            current_time=now,
         )
         policies = effective(known.policies, known.certificate_id, thing, client_id)
         grant = make_grant(policies, context, self._clock.now)

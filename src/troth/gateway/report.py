@@ -16,7 +16,8 @@ from troth.clock import Clock
 from troth.errors import Fault
 from troth.gateway.refusal import Reason, Refusal
 from troth.limits import DENIALS_LOGGED_PER_SECOND_MAX, REPORT_ROWS_MAX, Limits
-from troth.policy.engine import Outcome
+from troth.policy.actions import Action
+from troth.policy.decision import Outcome
 from troth.registry import decisions, sessions
 from troth.registry.decisions import DecisionKey, DecisionRow
 from troth.registry.sessions import SessionRow
@@ -62,6 +63,7 @@ class Report:
         self._closed: list[str] = []
         self._known = False
         self._renew_at: datetime | None = None
+        self._sending = asyncio.Lock()
 
     # What happens.
 
@@ -92,9 +94,10 @@ class Report:
         self._counts[DecisionKey(action, outcome, reason)] += count
 
     def opened(self, who: Who) -> None:
-        """A session is live."""
+        """A session is live: its CONNECT was allowed."""
         assert who.certificate_id is not None
         assert who.client_id is not None
+        self.allowed(Action.CONNECT)
         row = SessionRow(
             self._worker, who.connection, who.certificate_id, who.thing, who.client_id, who.address, self._clock.now()
         )
@@ -127,6 +130,19 @@ class Report:
 
     async def flush(self) -> None:
         """Send what there is now. What the database does not take is kept within bounds and sent again."""
+        async with self._sending:
+            await self._flush_decisions()
+            await self._flush_sessions()
+
+    async def close(self) -> None:
+        """Send the last of it, and take this worker's sessions off the list."""
+        await self.flush()
+        try:
+            await asyncio.to_thread(sessions.drop_worker, self._db, self._worker)
+        except Fault as fault:
+            log.warning("report.unsent", reason=fault.message, detail=fault.detail)
+
+    async def _flush_decisions(self) -> None:
         rows, counts, dropped = list(self._rows), self._counts, self._dropped
         self._rows.clear()
         self._counts = Counter()
@@ -140,15 +156,6 @@ class Report:
             log.warning("report.unsent", reason=fault.message, detail=fault.detail)
             self._counts.update(counts)
             self._keep(rows)
-        await self._flush_sessions()
-
-    async def close(self) -> None:
-        """Send the last of it, and take this worker's sessions off the list."""
-        await self.flush()
-        try:
-            await asyncio.to_thread(sessions.drop_worker, self._db, self._worker)
-        except Fault as fault:
-            log.warning("report.unsent", reason=fault.message, detail=fault.detail)
 
     async def _flush_sessions(self) -> None:
         now = self._clock.now()

@@ -1,7 +1,7 @@
 """One site, and one gateway for each kind of broker; each test makes things, certificates and policies of its own."""
 
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
@@ -59,17 +59,3 @@ def house(gateway: RunningGateway, broker: Broker) -> Iterator[House]:
     made = House(gateway, broker)
     yield made
     made.close()
-
-
-@pytest.fixture
-def gateway_with(site: TestAuthority, broker: Broker) -> Iterator[Callable[..., RunningGateway]]:
-    """A maker of gateways with settings of their own."""
-    running: list[RunningGateway] = []
-
-    def make(**settings: Any) -> RunningGateway:
-        running.append(RunningGateway(site, broker, **settings))
-        return running[-1]
-
-    yield make
-    for each in running:
-        each.close()

@@ -1,9 +1,6 @@
 """Who is let in and who is not, each refusal beside an honest twin that differs in that one thing."""
 
-from collections.abc import Callable
-
 import pytest
-from tests.fixtures.gateways import RunningGateway
 from tests.fixtures.house import OWN, House, Log, name_of
 from tests.fixtures.mqtt import allow
 
@@ -257,8 +254,8 @@ def test_own_rights_are_by_the_thing_and_not_by_the_client_id(house: House) -> N
     assert spy.message() == (topic, b"mine")
 
 
-def test_there_is_no_more_room(house: House, log: Log, gateway_with: Callable[..., RunningGateway]) -> None:
-    small = gateway_with(connections_max=1)
+def test_there_is_no_more_room(house: House, log: Log) -> None:
+    small = house.gateway_with(connections_max=1)
     lamp = house.thing()
     first = house.live(lamp, small)
     with pytest.raises(OSError):

@@ -61,8 +61,8 @@ class Exchange:
 
     __slots__ = (
         "_delivered",
-        "_delivered_not",
         "_denials",
+        "_dropped",
         "_drops",
         "_filters_max",
         "_good",
@@ -70,9 +70,9 @@ class Exchange:
         "_names",
         "_pongs_kept",
         "_published",
-        "_published_not",
         "_subscribed",
         "_subscriptions",
+        "_withheld",
         "to_broker",
         "to_device",
     )
@@ -91,8 +91,8 @@ class Exchange:
         self._filters_max = limits.filters_per_subscribe_max
         self._good: set[str] = set()
         self._subscriptions = Subscriptions(limits.subscriptions_per_connection_max)
-        self._published_not: set[int] = set()
-        self._delivered_not: set[int] = set()
+        self._dropped: set[int] = set()
+        self._withheld: set[int] = set()
         self._pongs_kept = 0
 
     def regrant(self, grant: Grant) -> None:
@@ -104,6 +104,7 @@ class Exchange:
         grant = self._grant
         good = self._good
         forward = self.to_broker.append
+        published = 0
         for packet in packets:
             if isinstance(packet, Publish):
                 raw, topic, qos, retain, packet_id, _ = packet
@@ -111,28 +112,31 @@ class Exchange:
                     (topic in good or self._is_good(topic))
                     and grant.may_publish(topic)
                     and (not retain or grant.may_retain(topic))
-                    and not (qos == 2 and packet_id in self._published_not)
+                    and not (qos == 2 and packet_id in self._dropped)
                 ):
                     forward(raw)
-                    self._published += 1
-                else:
-                    self._deny_publish(packet)
-            else:
-                _FROM_DEVICE[type(packet)](self, packet)
+                    published += 1
+                    continue
+            # What follows may end the conversation.
+            self._published += published
+            published = 0
+            _FROM_DEVICE[type(packet)](self, packet)
+        self._published += published
 
     def from_broker(self, packets: Iterable[Packet]) -> None:
         """Decide what the broker sent. Raises `Ended` for what no broker may send."""
         may_receive = self._grant.may_receive
         forward = self.to_device.append
+        delivered = 0
         for packet in packets:
-            if isinstance(packet, Publish):
-                if may_receive(packet[1]):
-                    forward(packet[0])
-                    self._delivered += 1
-                else:
-                    self._deny_delivery(packet)
-            else:
-                _FROM_BROKER[type(packet)](self, packet)
+            if isinstance(packet, Publish) and may_receive(packet[1]):
+                forward(packet[0])
+                delivered += 1
+                continue
+            self._delivered += delivered
+            delivered = 0
+            _FROM_BROKER[type(packet)](self, packet)
+        self._delivered += delivered
 
     def count(self, report: Report) -> None:
         """Hand over what was allowed since the last time."""
@@ -163,14 +167,14 @@ class Exchange:
         return True
 
     def _deny_publish(self, packet: Publish) -> None:
-        if not (packet.qos == 2 and packet.packet_id in self._published_not):
+        if not (packet.qos == 2 and packet.packet_id in self._dropped):
             self._tell_publish(packet)
         if not self._drops:
             raise Ended(Reason.PUBLISH_DENIED)
         if packet.qos == 1:
             self.to_device.append(_PUBACK + packet.packet_id.to_bytes(2))
         elif packet.qos == 2:
-            self._published_not.add(packet.packet_id)
+            self._dropped.add(packet.packet_id)
             self.to_device.append(_PUBREC + packet.packet_id.to_bytes(2))
 
     def _tell_publish(self, packet: Publish) -> None:
@@ -180,8 +184,8 @@ class Exchange:
         self._deny("publish.denied", action, packet.topic, self._names.topic_problem(packet.topic))
 
     def _pubrel_from_device(self, packet: Pubrel) -> None:
-        if packet.packet_id in self._published_not:
-            self._published_not.discard(packet.packet_id)
+        if packet.packet_id in self._dropped:
+            self._dropped.discard(packet.packet_id)
             self.to_device.append(_PUBCOMP + packet.packet_id.to_bytes(2))
         else:
             self.to_broker.append(_PUBREL + packet.packet_id.to_bytes(2))
@@ -231,12 +235,12 @@ class Exchange:
         if packet.qos == 1:
             self.to_broker.append(_PUBACK + packet.packet_id.to_bytes(2))
         elif packet.qos == 2:
-            self._delivered_not.add(packet.packet_id)
+            self._withheld.add(packet.packet_id)
             self.to_broker.append(_PUBREC + packet.packet_id.to_bytes(2))
 
     def _pubrel_from_broker(self, packet: Pubrel) -> None:
-        if packet.packet_id in self._delivered_not:
-            self._delivered_not.discard(packet.packet_id)
+        if packet.packet_id in self._withheld:
+            self._withheld.discard(packet.packet_id)
             self.to_broker.append(_PUBCOMP + packet.packet_id.to_bytes(2))
         else:
             self.to_device.append(_PUBREL + packet.packet_id.to_bytes(2))
@@ -273,6 +277,7 @@ def _to_device(head: bytes) -> Callable[[Exchange, Any], None]:
 
 
 _FROM_DEVICE: Final[Mapping[type[Packet], Callable[[Exchange, Any], None]]] = {
+    Publish: Exchange._deny_publish,
     Puback: _to_broker(_PUBACK),
     Pubrec: _to_broker(_PUBREC),
     Pubrel: Exchange._pubrel_from_device,
@@ -283,6 +288,7 @@ _FROM_DEVICE: Final[Mapping[type[Packet], Callable[[Exchange, Any], None]]] = {
     Disconnect: Exchange._disconnect,
 }
 _FROM_BROKER: Final[Mapping[type[Packet], Callable[[Exchange, Any], None]]] = {
+    Publish: Exchange._deny_delivery,
     Puback: _to_device(_PUBACK),
     Pubrec: _to_device(_PUBREC),
     Pubrel: Exchange._pubrel_from_broker,

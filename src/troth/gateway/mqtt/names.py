@@ -57,9 +57,20 @@ def upstream_client_id(owner: Owner, client_id: str) -> str:
 _PASSED: Final = "$aws"
 _SHARE: Final = "$share/"
 
-# NATS takes these for wildcards, or for the end of a word of its protocol; it closes the connection for some of them
-# and quietly matches too much for others.
-_NATS_MEANS: Final = frozenset("*>\x7f ") | {chr(code) for code in range(0x20)}
+# What "should not" be in a text (section 1.5.3): control characters and code points that are no characters. A broker
+# may close the connection for them, and Mosquitto does.
+_NO_TEXT: Final = frozenset(
+    chr(code)
+    for code in (
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        *range(0xFDD0, 0xFDF0),
+        *(plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF)),
+    )
+)
+# NATS takes these for wildcards, or for the end of a word of its protocol: it closes the connection for a space, and
+# quietly matches too much for the others.
+_NATS_MEANS: Final = frozenset("*> ")
 # First words of subjects on which NATS servers and clients answer each other.
 _NATS_OWN: Final = frozenset({"_INBOX", "_R_", "_GR_"})
 
@@ -103,6 +114,8 @@ class Names:
         first = name.partition("/")[0]
         if first.startswith("$") and first != _PASSED:
             return NameProblem.RESERVED
+        if not _NO_TEXT.isdisjoint(name):
+            return NameProblem.NOT_CARRIED
         if self._flavour is Flavour.NATS:
             if not _NATS_MEANS.isdisjoint(name):
                 return NameProblem.NOT_CARRIED

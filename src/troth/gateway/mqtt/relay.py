@@ -10,11 +10,13 @@ from typing import Final
 from troth.gateway.mqtt.exchange import Ended, Exchange
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link
 from troth.gateway.refusal import Reason
-from troth.limits import Limits
+from troth.limits import KIB, Limits
 from troth.protocols.mqtt import Connect, Packet
 
 PATIENCE: Final = 1.5
 """How many keep-alives a device may be silent [MQTT-3.1.2-24]."""
+READ_BYTES: Final = 256 * KIB
+"""What the event loop takes from a socket at once, at most."""
 
 
 class Relay:
@@ -29,10 +31,10 @@ class Relay:
         "_link_quiet_at_s",
         "_link_used",
         "_patience_s",
-        "_queue_bytes_max",
         "_silent_at_s",
         "_slow_since_s",
         "_transport",
+        "_waiting_bytes_max",
     )
 
     def __init__(
@@ -48,7 +50,8 @@ class Relay:
         self._link = link
         self._exchange = exchange
         self._end = end
-        self._queue_bytes_max = limits.write_queue_bytes_max
+        # One read of the link may come on top of what waits; beyond that, it is the device's own asking that adds up.
+        self._waiting_bytes_max = limits.write_queue_bytes_max + max(limits.write_queue_bytes_max, READ_BYTES)
         self._patience_s = keep_alive_s * PATIENCE
         self._heard = True
         self._silent_at_s = 0.0
@@ -61,6 +64,8 @@ class Relay:
         """Take what the device sent."""
         self._heard = True
         self._pass(self._exchange.from_device, packets)
+        if self._slow_since_s is not None and self._transport.get_write_buffer_size() > self._waiting_bytes_max:
+            self._end(Reason.SLOW_READER, "it asks and does not read")
 
     def from_broker(self, packets: list[Packet]) -> None:
         """Take what the broker sent."""
@@ -119,11 +124,6 @@ class Relay:
         if out:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
-            if self._slow_since_s is not None and self._waiting() > 2 * self._queue_bytes_max:
-                self._end(Reason.SLOW_READER, f"{self._waiting()} bytes wait for it")
-
-    def _waiting(self) -> int:
-        return self._transport.get_write_buffer_size()
 
 
 def honoured_keep_alive_s(connect: Connect, limits: Limits) -> int:

@@ -194,7 +194,6 @@ class Session(asyncio.Protocol):
         self._enter(State.LIVE)
         self._connect = remembered(self._connect)
         self._transport.write(render(connack))
-        self._gate.report.allowed(Action.CONNECT)
         self._gate.report.opened(self._denials.who)
         early, self._early = self._early, []
         self._transport.resume_reading()

@@ -1,0 +1,179 @@
+"""Slow readers, dead peers, brokers that go away, and handshakes that fail: bounded, logged, nobody else's trouble."""
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.fixtures.house import House, Log, name_of
+from tests.fixtures.mqtt import device
+
+from troth.gateway.mqtt.upstream import Broker
+from troth.protocols.mqtt import Connack, ConnackCode, Connect, Reader, Role, build_publish, render
+from troth.tls.client import client_context
+
+CHUNK = b"\0" * 64 * 1024
+
+
+def test_a_slow_reader_is_waited_for_within_bounds(house: House, log: Log) -> None:
+    lamp, twin = house.thing(), house.thing()
+    small = house.gateway_with(write_queue_bytes_max=128 * 1024)
+    slow, quick = house.live(lamp, small), house.live(twin, small)
+    topic = f"home/{name_of(lamp)}/x"
+    assert slow.subscribe(topic, qos=0) == (0,)
+    flood = threading.Thread(target=_flood, args=(house, topic, 400))
+    flood.start()
+    (session,) = [each for each in small.gateway._roster if each.certificate_id == lamp.certificate_id]
+    highest = 0
+    while flood.is_alive():
+        assert quick.is_alive()
+        highest = max(highest, small.run(_waiting(session)))
+    flood.join()
+    # One read of the link on top of what may wait.
+    assert highest <= 128 * 1024 + 2 * 256 * 1024
+    assert not log.of(slow, "session.closed")
+    assert slow.message() == (topic, CHUNK)
+
+
+def _flood(house: House, topic: str, count: int) -> None:
+    spy = house.spy()
+    with contextlib.suppress(OSError):
+        for _ in range(count):
+            spy.send(build_publish(topic, CHUNK))
+
+
+async def _waiting(session: Any) -> int:
+    return int(session._transport.get_write_buffer_size())
+
+
+def test_a_silent_device_is_ended_and_its_will_published(house: House, log: Log) -> None:
+    lamp = house.thing()
+    talk = house.live(lamp, keep_alive_s=1)
+    assert talk.is_closed()
+    assert [each["reason"] for each in log.of(talk, "session.closed")] == ["keep-alive-timeout"]
+
+
+def test_who_never_says_connect_is_ended(house: House, log: Log) -> None:
+    impatient = house.gateway_with(connect_s=0.2)
+    lamp = house.thing()
+    talk = house.talk(lamp, impatient)
+    talk.send(render(Connect(name_of(lamp)))[:5])
+    assert talk.next() is None
+    (event,) = log.of(talk, "connection.refused")
+    assert event["reason"] == "timeout"
+
+
+def test_a_broker_that_is_not_there(house: House, log: Log) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    lonely = house.gateway_with(Broker(f"mqtt://127.0.0.1:{port}"))
+    lamp = house.thing()
+    talk = house.talk(lamp, lonely)
+    assert talk.connect(name_of(lamp)).code == 3
+    (event,) = log.of(talk, "connection.refused")
+    assert event["reason"] == "upstream-unavailable"
+
+
+def test_a_broker_that_does_not_know_us(house: House, log: Log, nats_broker: Broker) -> None:
+    stranger = house.gateway_with(replace(nats_broker, password="wrong"))
+    lamp = house.thing()
+    talk = house.talk(lamp, stranger)
+    assert talk.connect(name_of(lamp)).code == 3
+    (event,) = log.of(talk, "connection.refused")
+    assert event["reason"] == "upstream-refused"
+
+
+class FakeBroker:
+    """A broker that says what a test wants, to one client."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.broker = Broker(f"mqtt://127.0.0.1:{self._listening.getsockname()[1]}")
+
+    def accept(self) -> tuple[socket.socket, Connect]:
+        connection, _ = self._listening.accept()
+        connection.settimeout(10)
+        reader = Reader(1024 * 1024, Role.SERVER)
+        packets = reader.feed(connection.recv(65536))
+        assert isinstance(packets[0], Connect)
+        return connection, packets[0]
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeBroker]:
+    broker = FakeBroker()
+    yield broker
+    broker.close()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x30\x03\x00\x01a",  # before any CONNACK
+        b"\x20\x02\x00\x00\x90\x03\x00\x05\x00",  # a SUBACK that nobody asked for
+        b"\x20\x02\x00\x00\xe0\x00",  # a DISCONNECT, which no server of 3.1.1 sends
+        b"\x20\x02\x00\x00\x82\x06\x00\x01\x00\x01a\x00",
+    ],
+)
+def test_a_broker_that_talks_nonsense_is_left(house: House, log: Log, fake: FakeBroker, nonsense: bytes) -> None:
+    lamp = house.thing()
+    talk = house.talk(lamp, house.gateway_with(fake.broker))
+    talk.send(Connect(name_of(lamp)))
+    connection, _ = fake.accept()
+    with connection:
+        connection.sendall(nonsense)
+        assert connection.recv(1024) == b""
+    packet = talk.next()
+    assert isinstance(packet, Connack)
+    assert packet.code == (0 if nonsense.startswith(b"\x20") else 3)
+    assert talk.is_closed()
+    reasons = [each["reason"] for each in log if each.get("peer") == talk.address]
+    assert reasons == ["upstream-invalid"]
+
+
+def test_a_broker_that_goes_takes_its_sessions_along(house: House, log: Log, fake: FakeBroker) -> None:
+    lamp = house.thing()
+    talk = house.talk(lamp, house.gateway_with(fake.broker))
+    talk.send(Connect(name_of(lamp), username="x", password=b"y", keep_alive_s=7))
+    connection, connect = fake.accept()
+    assert (connect.username, connect.password) == (None, None)
+    assert connect.client_id != name_of(lamp)
+    with connection:
+        connection.sendall(render(Connack(ConnackCode.ACCEPTED)))
+        assert talk.expect(Connack).code == 0
+    assert talk.is_closed()
+    assert [each["reason"] for each in log.of(talk, "session.closed")] == ["upstream-closed"]
+
+
+def test_a_failed_handshake_is_logged_with_the_peers_own_port(house: House, log: Log) -> None:
+    context = client_context([house.site.root])
+    plain = socket.create_connection(("127.0.0.1", house.gateway.port))
+    address = "{}:{}".format(*plain.getsockname())
+    with (
+        pytest.raises(ssl.SSLError, match="certificate required"),
+        context.wrap_socket(plain, server_hostname="localhost") as talk,
+    ):
+        talk.settimeout(10)
+        talk.recv(1)
+    (event,) = log.of(address, "handshake.failed")
+    assert event["reason"] == "no-certificate"
+    house.gateway.flush()
+    lamp = house.thing()
+    house.live(lamp)
+
+
+def test_a_server_certificate_opens_nothing(house: House, log: Log) -> None:
+    server = house.site.server("lamp.home.example")
+    with device(house.gateway.port, server, [house.site.root]) as talk:
+        address = talk.address
+        with pytest.raises(ssl.SSLError, match="unknown ca"):
+            talk.connect("lamp")
+    (event,) = log.of(address, "handshake.failed")
+    assert event["reason"] == "unknown-issuer"
