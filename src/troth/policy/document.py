@@ -4,6 +4,8 @@ Knows nothing of who will hold the document. AWS IAM user guide, "Grammar of the
 "AWS IoT Core policies".
 """
 
+from collections.abc import Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from troth.errors import Fault, Kind
@@ -26,6 +28,7 @@ from troth.policy.elements import (
 from troth.policy.operators import OPERATORS
 from troth.policy.pattern import Pattern, parse_glob, parse_resource
 from troth.policy.statement import Document, Effect, Statement
+from troth.policy.written import Word, Written, WrittenCondition
 
 _WITH_VARIABLES: Final = "2012-10-17"
 _WITHOUT_VARIABLES: Final = "2008-10-17"
@@ -44,7 +47,15 @@ def parse_document(text: str, limits: Limits = DEFAULT) -> Document:
     `POLICY_DOCUMENT_CHARS_MAX` with it; malformed, with the place in the message and the remedy in the hint.
     """
     _check_size(text, limits)
-    document = known_members(parse_json(text), "", _ELEMENTS, {})
+    return read_document(parse_json(text))
+
+
+def read_document(value: object) -> Document:
+    """Return the document that `value` is, which `troth.policy.elements.parse_json` has read as part of something else.
+
+    Raises `Fault` (malformed) as `parse_document` does; its size is its owner's to bound.
+    """
+    document = known_members(value, "", _ELEMENTS, {})
     version = string(document.get("Version", _WITHOUT_VARIABLES), "Version")
     if version not in (_WITH_VARIABLES, _WITHOUT_VARIABLES):
         refuse("Version", f"{shown(version)} is not a version", f"write {_WITH_VARIABLES!r}")
@@ -79,22 +90,33 @@ def _statement(value: object, place: str, number: int, variables: bool) -> State
     statement = known_members(value, place, _STATEMENT_ELEMENTS, _REMEDIES)
     sid = string(statement["Sid"], f"{place}.Sid") if "Sid" in statement else None
     effect = _effect(statement, f"{place}.Effect")
-    action = _one_of(statement, ("Action", "NotAction"), place)
-    resource = _one_of(statement, ("Resource", "NotResource"), place)
-    named = _actions(statement[action], f"{place}.{action}")
-    resources = _resources(statement[resource], f"{place}.{resource}", variables)
-    conditions: tuple[Condition, ...] = ()
-    if "Condition" in statement:
-        conditions = _conditions(statement["Condition"], f"{place}.Condition", variables)
+    written = _written(statement, place)
+    named = _actions(written.actions)
+    resources = tuple(_resource(word, variables) for word in written.resources)
+    conditions = tuple(_condition(each, variables) for each in written.conditions)
     return Statement(
         number=number,
         sid=sid,
         effect=effect,
-        actions=named if action == "Action" else frozenset(Action) - named,
+        actions=named if written.action_element == "Action" else frozenset(Action) - named,
         resources=resources,
-        except_resources=resource == "NotResource",
+        except_resources=written.resource_element == "NotResource",
         conditions=conditions,
         names=frozenset[str]().union(*(p.variables for p in resources), *(c.names for c in conditions)),
+        written=written,
+    )
+
+
+def _written(statement: dict[str, object], place: str) -> Written:
+    action = _one_of(statement, ("Action", "NotAction"), place)
+    resource = _one_of(statement, ("Resource", "NotResource"), place)
+    return Written(
+        place=place,
+        action_element=action,
+        actions=tuple(Word(*each) for each in strings(statement[action], f"{place}.{action}")),
+        resource_element=resource,
+        resources=tuple(Word(*each) for each in strings(statement[resource], f"{place}.{resource}")),
+        conditions=_conditions(statement["Condition"], f"{place}.Condition") if "Condition" in statement else (),
     )
 
 
@@ -116,21 +138,19 @@ def _one_of(statement: dict[str, object], elements: tuple[str, str], place: str)
     return given[0]
 
 
-def _actions(value: object, place: str) -> frozenset[Action]:
+def _actions(words: Iterable[Word]) -> frozenset[Action]:
     found: set[Action] = set()
-    for text, where in strings(value, place):
-        if not _ACTION_CHARACTERS.issuperset(text) or not (":" in text or text == "*"):
-            refuse(where, f"{shown(text)} is not an action", 'write "*", or service and name such as "iot:Publish"')
-        glob = parse_glob(text.lower())
+    for word in words:
+        if not _ACTION_CHARACTERS.issuperset(word.text) or not (":" in word.text or word.text == "*"):
+            hint = 'write "*", or service and name such as "iot:Publish"'
+            refuse(word.place, f"{shown(word.text)} is not an action", hint)
+        glob = parse_glob(word.text.lower())
         found.update(action for action, folded in _FOLDED_ACTIONS if glob.matches(folded))
     return frozenset(found)
 
 
-def _resources(value: object, place: str, variables: bool) -> tuple[Pattern, ...]:
-    return tuple(_resource(text, where, variables) for text, where in strings(value, place))
-
-
-def _resource(text: str, place: str, variables: bool) -> Pattern:
+def _resource(word: Word, variables: bool) -> Pattern:
+    text, place = word.text, word.place
     parts = text.split(":", 5)
     # A wildcard at the end may run over the parts behind it, but never over the service (IAM, "Resource").
     complete = len(parts) == 6 or (len(parts) > 3 and text.endswith("*"))
@@ -144,8 +164,8 @@ def _resource(text: str, place: str, variables: bool) -> Pattern:
         refuse(place, f"{shown(text)} {error}", "close it with '}', or write ${$} for the character '$'")
 
 
-def _conditions(value: object, place: str, variables: bool) -> tuple[Condition, ...]:
-    conditions: list[Condition] = []
+def _conditions(value: object, place: str) -> tuple[WrittenCondition, ...]:
+    conditions: list[WrittenCondition] = []
     for operator, compared in members(value, place).items():
         where = inside(place, operator)
         if not is_operator(operator):
@@ -153,16 +173,21 @@ def _conditions(value: object, place: str, variables: bool) -> tuple[Condition, 
         keys = members(compared, where)
         if not keys:
             refuse(where, "compares no key", "name a key, or leave the operator out")
-        conditions.extend(_condition(operator, key, values, where, variables) for key, values in keys.items())
+        conditions.extend(_written_condition(operator, key, values, where) for key, values in keys.items())
     return tuple(conditions)
 
 
-def _condition(operator: str, key: str, value: object, place: str, variables: bool) -> Condition:
+def _written_condition(operator: str, key: str, value: object, place: str) -> WrittenCondition:
     where = inside(place, key)
     if ":" not in key:
         refuse(where, "is not a condition key", 'write service and name such as "iot:ClientId"')
-    values = [scalar(item, item_place) for item, item_place in items(value, where)]
+    values = tuple(scalar(item, item_place) for item, item_place in items(value, where))
+    return WrittenCondition(operator, key, values, where)
+
+
+def _condition(written: WrittenCondition, variables: bool) -> Condition:
+    operator = written.operator
     try:
-        return parse_condition(operator, key, values, variables=variables)
+        return parse_condition(operator, written.key, written.values, variables=variables)
     except ValueError as error:
-        refuse(where, str(error), f"give a value that {operator} can compare, or choose another operator")
+        refuse(written.place, str(error), f"give a value that {operator} can compare, or choose another operator")

@@ -4,13 +4,14 @@ Knows nothing of JSON (`troth.policy.document`) and nothing of who holds it (`tr
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from troth.policy.actions import Action
 from troth.policy.condition import Condition
 from troth.policy.context import RequestKeys
 from troth.policy.pattern import Glob, Pattern
+from troth.policy.written import Written
 
 
 class Effect(StrEnum):
@@ -28,14 +29,21 @@ class Statement:
     """Its place in the document, counted from 1."""
     sid: str | None
     effect: Effect
+    action_texts: tuple[str, ...]
+    """As they are written."""
+    except_actions: bool
+    """They are those of ``NotAction``: all others are meant."""
     actions: frozenset[Action]
-    """Those that ``Action`` names, or that ``NotAction`` leaves."""
-    resources: tuple[Pattern, ...]
+    """What is meant, of all that can be asked."""
+    resource_texts: tuple[str, ...]
+    """As they are written; one for each of `resources`."""
     except_resources: bool
-    """The resources are those of ``NotResource``: all others are meant."""
+    """They are those of ``NotResource``: all others are meant."""
+    resources: tuple[Pattern, ...]
     conditions: tuple[Condition, ...]
     names: frozenset[str]
     """Folded names of all keys and variables that it reads."""
+    written: Written = field(compare=False, repr=False)
 
     def applies(self, arn: str, keys: RequestKeys) -> bool:
         """Say whether the statement applies to a request for one of its actions."""
