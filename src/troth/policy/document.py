@@ -5,7 +5,6 @@ Knows nothing of who will hold the document. AWS IAM user guide, "Grammar of the
 """
 
 from collections.abc import Iterable
-from collections.abc import Iterable
 from typing import Final
 
 from troth.errors import Fault, Kind

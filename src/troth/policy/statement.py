@@ -29,17 +29,11 @@ class Statement:
     """Its place in the document, counted from 1."""
     sid: str | None
     effect: Effect
-    action_texts: tuple[str, ...]
-    """As they are written."""
-    except_actions: bool
-    """They are those of ``NotAction``: all others are meant."""
     actions: frozenset[Action]
-    """What is meant, of all that can be asked."""
-    resource_texts: tuple[str, ...]
-    """As they are written; one for each of `resources`."""
-    except_resources: bool
-    """They are those of ``NotResource``: all others are meant."""
+    """Those that ``Action`` names, or that ``NotAction`` leaves."""
     resources: tuple[Pattern, ...]
+    except_resources: bool
+    """The resources are those of ``NotResource``: all others are meant."""
     conditions: tuple[Condition, ...]
     names: frozenset[str]
     """Folded names of all keys and variables that it reads."""
