@@ -12,7 +12,7 @@ from typing import Final
 from troth.app.cabinet import FileCabinet
 from troth.app.home import open_home
 from troth.app.init import Birth, initialise
-from troth.app.wiring import open_database
+from troth.app.wiring.database import open_database
 from troth.clock import SystemClock
 from troth.journal.change import change
 from troth.names import Realm

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import troth
 from troth.errors import Fault, Kind
-from troth.store import migrate
+from troth.store import migrate, revision
 from troth.store.connect import Database, connect
 from troth.store.read import read
 from troth.store.schema import metadata
@@ -48,33 +50,40 @@ def test_the_migrated_schema_is_the_rooms_own(db: Database) -> None:
             } == {(key.parent.name, key.column.table.name) for key in table.foreign_keys}
 
 
+def test_the_known_revisions_are_those_that_are_there() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SOURCE / "store" / "migrations"))
+    there = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(there)) == revision.REVISIONS
+
+
 def test_upgrading_twice_changes_nothing(empty: Database) -> None:
     with pytest.raises(Fault):
-        migrate.check(empty)
+        revision.check(empty)
     migrate.upgrade(empty)
     migrate.upgrade(empty)
-    migrate.check(empty)
-    assert migrate.current(empty) == "0001"
+    revision.check(empty)
+    assert revision.current(empty) == "0001"
     empty.dispose()
 
 
 def test_a_newer_schema_is_left_alone(db: Database) -> None:
     with write(db) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    for use in (migrate.check, migrate.upgrade):
+    for use in (revision.check, migrate.upgrade):
         with pytest.raises(Fault) as caught:
             use(db)
         assert caught.value.kind is Kind.MISCONFIGURED
         assert "newer" in caught.value.message
-    assert migrate.current(db) == "9999"
+    assert revision.current(db) == "9999"
 
 
 def test_a_missing_schema_says_what_to_do(empty: Database) -> None:
     if empty.path is not None:
         empty.path.touch()
-    assert migrate.current(empty) is None
+    assert revision.current(empty) is None
     with pytest.raises(Fault) as caught:
-        migrate.check(empty)
+        revision.check(empty)
     assert caught.value.kind is Kind.MISCONFIGURED
     assert "troth init" in (caught.value.hint or "")
     empty.dispose()

@@ -14,7 +14,7 @@ from troth.app.home import Home, open_home
 from troth.app.profiles import built_in_profiles
 from troth.app.settings import Settings, build_settings, parse_address
 from troth.app.settings_file import render_settings
-from troth.app.wiring import open_door
+from troth.app.wiring.door import open_door
 from troth.authority.hierarchy import INIT, found
 from troth.authority.issue import CEREMONY
 from troth.authority.settle import issue
@@ -52,7 +52,7 @@ class Birth:
 
 
 def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: Clock) -> bool:
-    """Make a home at `path`; return False, having changed nothing, when there is one already.
+    """Make a home at `path`; return False when there is one already, which only gets the newest schema.
 
     Finishes what an earlier call left. Raises `Fault`: misconfigured (names, URL, a folder that is not ours or cannot
     be written), conflict (a database that already has a hierarchy; a home of another site).
@@ -62,6 +62,7 @@ def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: 
     if home.exists and not staging.exists():
         _, settings = open_home(path, environment)
         _require_same(settings, birth)
+        _upgrade(home, settings)
         return False
     tables: dict[str, object] = {"site": {"name": birth.name, "public_url": birth.public_url}}
     settings = build_settings(tables, environment, source="troth init")
@@ -76,6 +77,15 @@ def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: 
     except OSError as error:
         raise Fault(Kind.MISCONFIGURED, f"cannot make a home in {path}: {error.strerror}") from error
     return True
+
+
+def _upgrade(home: Home, settings: Settings) -> None:
+    """Bring the database of an older version to this one's schema; nothing happens to one that has it."""
+    db = connect(settings.store.url, home.path)
+    try:
+        migrate.upgrade(db)
+    finally:
+        db.dispose()
 
 
 def _require_same(settings: Settings, birth: Birth) -> None:

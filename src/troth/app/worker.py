@@ -49,12 +49,12 @@ def main() -> None:
 
 
 def _role(name: str) -> Role:
-    from troth.app import wiring
+    from troth.app.wiring import processes
 
     roles: dict[str, Role] = {
-        "authority": wiring.run_authority,
-        "gateway": wiring.run_gateway,
-        "web": wiring.run_web,
+        "authority": processes.run_authority,
+        "gateway": processes.run_gateway,
+        "web": processes.run_web,
     }
     return roles[name]
 

@@ -15,7 +15,7 @@ from troth.app import logs, supervisor
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.app.status import describe
-from troth.app.wiring import open_database
+from troth.app.wiring.database import open_database
 from troth.cli.output import answer, say
 from troth.cli.passphrase import PassphraseFileOption, prompt_passphrase, read_passphrase
 from troth.cli.server import HOME, HomeOption, JsonOption, opened

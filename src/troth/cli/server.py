@@ -15,7 +15,7 @@ import typer
 from troth.app import logs
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
-from troth.app.wiring import open_database
+from troth.app.wiring.database import open_database
 from troth.clock import Clock, SystemClock, parse_duration
 from troth.store.connect import Database
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -16,6 +16,8 @@ from troth.errors import Fault, Kind
 
 START_S: Final = 60.0
 STOP_S: Final = 20.0
+GIVE_UP_S: Final = 5.0
+TAIL_LINES: Final = 20
 LISTENERS: Final = ("mqtt", "https", "public", "operators")
 WORKERS: Final = 2
 """Gateway workers: two, so that a revocation has more than one to reach, whatever the machine."""
@@ -56,7 +58,14 @@ def running(home: Path, environment: Mapping[str, str], log_file: Path) -> Itera
     assert process.stderr is not None
     log = Log(process.stderr, log_file)
     try:
-        yield Platform(_wait_ready(process.stdout, log), log)
+        yield Platform(_wait_ready(process.stdout), log)
+    except _Silence as silence:
+        # One that has given up is about to end, and is not to be kept from saying why.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GIVE_UP_S)
+        _stop(process)
+        log.close()
+        raise NotReady(str(silence), log.tail(TAIL_LINES)) from None
     finally:
         _stop(process)
         process.stdout.close()
@@ -71,16 +80,18 @@ class NotReady(Fault):
         self.tail = tail
 
 
-def _wait_ready(stdout: IO[bytes], log: Log) -> Mapping[str, str]:
+class _Silence(Exception):
+    """What was to be ready did not say so."""
+
+
+def _wait_ready(stdout: IO[bytes]) -> Mapping[str, str]:
     readable, _, _ = select.select([stdout], [], [], START_S)
     line = stdout.readline() if readable else b""
-    if not readable:
-        raise NotReady(f"it was not ready within {START_S:.0f} s", log.tail(20))
     if not line:
-        raise NotReady("it ended without a word", log.tail(20))
+        raise _Silence("it ended without a word" if readable else f"it was not ready within {START_S:.0f} s")
     said = json.loads(line)
     if not said.get("ready"):
-        raise NotReady(said.get("error", {}).get("message", ""), log.tail(20))
+        raise _Silence(said.get("error", {}).get("message", ""))
     listen: Mapping[str, str] = said["listen"]
     return listen
 

@@ -31,7 +31,7 @@ def play(quiet: bool) -> dict[str, Any]:
     narrator = Narrator(quiet=quiet)
     ledger = Ledger(narrator)
     began = clock.now()
-    with _interruptible(), tempfile.TemporaryDirectory(prefix="troth-demo-") as folder:
+    with interruptible(), tempfile.TemporaryDirectory(prefix="troth-demo-") as folder:
         try:
             _perform(Path(folder), narrator, ledger, clock)
         except NotReady as fault:
@@ -64,7 +64,7 @@ def _perform(folder: Path, narrator: Narrator, ledger: Ledger, clock: Clock) -> 
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Let who ends this process end the platform too: by SIGTERM or SIGHUP as by Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Bring a database to the schema that this version of the program knows, or say that it is not there."""
+"""Bring a database to the schema that this version of the program knows."""
 
 import os
 from collections.abc import Iterator
@@ -8,12 +8,10 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from troth.errors import Fault, Kind
 from troth.store.connect import Database
-from troth.store.read import read
+from troth.store.revision import find_revision, refuse_unknown
 from troth.store.write import write
 
 _ONE_AT_A_TIME: Final = 0x74726F7468
@@ -31,40 +29,9 @@ def upgrade(db: Database) -> None:
     with _scripts() as config, write(db) as connection:
         if db.path is None:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
-        _refuse_unknown(config, MigrationContext.configure(connection).get_current_revision())
+        refuse_unknown(find_revision(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-
-def current(db: Database) -> str | None:
-    """Return the revision of the schema that is there; None when there is none. Raises `Fault` (unavailable)."""
-    with read(db) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
-def check(db: Database) -> None:
-    """Return if the schema is the one this program knows.
-
-    Raises `Fault`: misconfigured, with what to do, when it is missing, older or newer; unavailable.
-    """
-    with _scripts() as config:
-        revision = current(db)
-        _refuse_unknown(config, revision)
-        if revision != ScriptDirectory.from_config(config).get_current_head():
-            what = "has no troth schema" if revision is None else "has an older schema"
-            hint = "run `troth init`, which also upgrades"
-            raise Fault(Kind.MISCONFIGURED, f"the database {what}", detail=f"revision {revision}", hint=hint)
-
-
-def _refuse_unknown(config: Config, revision: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in known:
-        raise Fault(
-            Kind.MISCONFIGURED,
-            "the database was made by a newer version of troth",
-            detail=f"revision {revision}",
-            hint="run the version that made it, or restore a backup from before the upgrade",
-        )
 
 
 def _create_file(db: Database) -> None:

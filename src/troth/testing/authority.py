@@ -17,7 +17,7 @@ from typing import Final
 from cryptography import x509
 
 from troth.app.profiles import built_in_profiles
-from troth.app.wiring import open_door
+from troth.app.wiring.door import open_door
 from troth.authority.door import Door
 from troth.authority.hierarchy import Hierarchy, found
 from troth.authority.revoke import Reason, revoke

@@ -5,7 +5,7 @@ from typing import Final
 
 from troth.authority.bell import answers
 from troth.errors import Fault, Kind
-from troth.store import migrate
+from troth.store import revision
 from troth.store.connect import Database
 
 GOOD: Final = frozenset({"ok", "elsewhere"})
@@ -20,7 +20,7 @@ def look(db: Database, bell: Path | None) -> dict[str, str]:
     answer.
     """
     try:
-        migrate.check(db)
+        revision.check(db)
         schema = "ok"
     except Fault as fault:
         if fault.kind is not Kind.MISCONFIGURED:

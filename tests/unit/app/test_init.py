@@ -9,7 +9,7 @@ from troth.app import init
 from troth.app.cabinet import FileCabinet
 from troth.app.home import Home, open_home
 from troth.app.init import Birth, initialise
-from troth.app.wiring import open_database
+from troth.app.wiring.database import open_database
 from troth.clock import SystemClock
 from troth.errors import Fault, Kind
 from troth.keys.file import read_key

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from troth.errors import Fault, Kind
-from troth.store import migrate
+from troth.store import migrate, revision
 from troth.store.connect import Database, connect, open_sqlite
 from troth.store.read import read
 
@@ -60,7 +60,7 @@ def test_a_path_with_signs_of_a_uri_is_a_path(tmp_path: Path) -> None:
     home.mkdir()
     db = connect("sqlite:///troth.db", home)
     migrate.upgrade(db)
-    migrate.check(db)
+    revision.check(db)
     db.dispose()
     assert (home / "troth.db").stat().st_mode & 0o777 == 0o600
     with pytest.raises(sqlite3.OperationalError):

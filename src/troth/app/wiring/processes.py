@@ -1,9 +1,9 @@
-"""Which parts make up each process: the one place where they are put together."""
+"""Which parts make up each process that `troth.app.worker` runs."""
 
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,8 @@ from troth.app.cabinet import FileCabinet
 from troth.app.duties import keep
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
-from troth.authority.door import Door
-from troth.authority.hierarchy import ISSUING, KeyCabinet, open_keys
+from troth.app.wiring.database import open_database
+from troth.app.wiring.door import open_door
 from troth.authority.serve import serve as serve_authority
 from troth.clock import SystemClock
 from troth.gateway.http.serve import serve_http
@@ -27,8 +27,7 @@ from troth.keys.file import parse_key
 from troth.keys.files import read_bounded
 from troth.limits import KEY_FILE_BYTES_MAX
 from troth.registry.issuers import list_issuers
-from troth.store import migrate
-from troth.store.connect import Database, connect
+from troth.store.connect import Database
 from troth.store.read import read
 from troth.tls.server import ClientAuth, ServerIdentity, ServerTLS
 from troth.web.serve import serve_web
@@ -40,23 +39,6 @@ GRACE_S: Final = 5.0
 
 Job = dict[str, Any]
 Ready = Callable[[], None]
-
-
-def open_database(home: Home, settings: Settings) -> Database:
-    """Return the home's database, its schema checked. Raises `Fault`: misconfigured, unavailable."""
-    db = connect(settings.store.url, home.path)
-    try:
-        migrate.check(db)
-    except BaseException:
-        db.dispose()
-        raise
-    return db
-
-
-def open_door(db: Database, cabinet: KeyCabinet, public_url: str, purposes: Sequence[Purpose] = ISSUING) -> Door:
-    """Return the door to the keys of the issuing CAs for `purposes`. Raises `Fault`: not found, bad key."""
-    with read(db) as connection:
-        return Door(open_keys(connection, cabinet, purposes), public_url)
 
 
 @contextmanager
