@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 PACKAGES = Path(__file__).parent / "system-packages.txt"
 pytest_plugins = ["tests.fixtures.postgresql", "tests.fixtures.databases"]
 
 IN_CI = os.environ.get("CI") == "true"
+
+# Machines are noisy: no example is too slow by the clock. In CI the examples are always the same ones.
+settings.register_profile("troth", deadline=None, derandomize=IN_CI, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("troth")
 
 
 def known_programs() -> dict[str, str]:
