@@ -61,12 +61,12 @@ class Narrator:
 
     def table(self, rows: Iterable[tuple[str, Mapping[str, str], Mapping[str, str], bool]]) -> None:
         """Show all cases: id, expected, observed, ok."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold", row_styles=["", "dim"])
         for column in ("case", "expected", "observed", "ok"):
             table.add_column(column, overflow="fold", no_wrap=column in {"case", "ok"})
         for case_id, expected, observed, ok in rows:
             mark = "[green]yes[/]" if ok else "[bold red]NO[/]"
-            table.add_row(case_id, escape(_in_lines(expected)), escape(_in_lines(observed)), mark, end_section=True)
+            table.add_row(case_id, escape(_in_lines(expected)), escape(_in_lines(observed)), mark)
         self._console.print()
         self._console.print(table)
         self._console.print()
