@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from troth.policy.actions import Action
-
-_SHOWN_CHARS: Final = 120
+from troth.policy.showing import shown
 
 
 class Outcome(StrEnum):
@@ -47,12 +45,6 @@ class Decision:
     def reason(self) -> str:
         """One line for logs and people; the same request and policies give the same words."""
         if self.deciding is None:
-            return f"no statement allows {self.action} on {_shown(self.resource)}"
+            return f"no statement allows {self.action} on {shown(self.resource)}"
         verb = "allowed" if self.allowed else "denied"
         return f"{verb} by statement {self.deciding.number} of policy {self.deciding.policy}"
-
-
-def _shown(text: str) -> str:
-    """Return text that a device chose as a log may show it: cut, and nothing in it that is not printable."""
-    text = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
