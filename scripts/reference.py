@@ -27,9 +27,9 @@ def render_commands() -> str:
     """Return docs/commands.md: the help of every command, as the command prints it."""
     parts = [
         "# Commands\n",
-        "Two words, noun then verb; one word for the home itself. `--json` answers in JSON on stdout; what is meant for",
-        "people goes to stderr then. Secrets come from files, `-` for stdin, or a prompt. Exit codes: [errors.md](errors.md).",
-        "Made by `scripts/reference.py`.\n",
+        "Two words, noun then verb; one word for the home itself. `--json` answers in JSON on stdout; what is meant",
+        "for people goes to stderr then. Secrets come from files, `-` for stdin, or a prompt. Exit codes:",
+        "[errors.md](errors.md). Made by `scripts/reference.py`.\n",
     ]
     for name in HOME_COMMANDS:
         parts += _section(name, _find(build([name]), name))
@@ -49,9 +49,9 @@ def render_settings_page() -> str:
     """Return docs/settings.md."""
     lines = [
         "# Settings\n",
-        "`HOME/troth.toml`, overlaid by `TROTH_<SECTION>__<KEY>` in the environment. Nothing unknown is passed over: a key",
-        "that does not exist stops `troth up` with its name. Durations are written `30s`, `15m`, `12h`, `90d`. The settings",
-        "under `limits` are bounds; what each means stands in `src/troth/limits.py`. Made by `scripts/reference.py`.\n",
+        "`HOME/troth.toml`, overlaid by `TROTH_<SECTION>__<KEY>` in the environment. Nothing unknown is passed over: a",
+        "key that does not exist stops `troth up` with its name. Durations are written `30s`, `15m`, `12h`, `90d`.",
+        "Made by `scripts/reference.py`.\n",
         "| Setting | Default | Meaning |",
         "|---|---|---|",
     ]
@@ -66,8 +66,8 @@ def render_errors() -> str:
     """Return docs/errors.md: every kind and what each surface makes of it."""
     lines = [
         "# Errors\n",
-        "Every failure that Troth foresees has one of these kinds. Each surface renders it by a table of its own. What is",
-        "not foreseen is answered as an internal error (exit code 70, HTTP 500), its text only in the log.",
+        "Every failure that Troth foresees has one of these kinds. Each surface renders it by a table of its own.",
+        "What is not foreseen is answered as an internal error (exit code 70, HTTP 500), its text only in the log.",
         "Made by `scripts/reference.py`.\n",
         "| Kind | Meaning | Exit code | HTTP status | CONNACK (3.1.1) |",
         "|---|---|---|---|---|",

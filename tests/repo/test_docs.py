@@ -1,4 +1,4 @@
-"""The documentation says what the code says: reference pages are made from it, links lead somewhere, kinds are complete."""
+"""The documentation says what the code says: reference pages are made from it, and links lead somewhere."""
 
 import importlib.util
 import re
