@@ -1,7 +1,8 @@
 """What a decision may depend on beside action and resource: the connection, its thing and its certificate, as keys.
 
 Knows no document. AWS IoT developer guide: "Basic", "Thing" and "X.509 certificate policy variables", "Exclusive
-thing".
+thing". Keys that begin with ``troth:`` are our own; of these, ``troth:Consent`` is reserved and never has a value, and
+``troth:MessageSigned`` has none as long as nothing here verifies signatures of messages.
 """
 
 from collections import Counter
@@ -13,15 +14,18 @@ from typing import Final, Literal
 from troth.limits import CERTIFICATE_ATTRIBUTE_VALUES_MAX
 from troth.names import Realm
 from troth.policy.actions import Action
-from troth.policy.pattern import fold
 from troth.x509.certificates import CertificateAttributes
 
 _THING: Final = "iot:connection.thing."
 _CERTIFICATE: Final = "iot:Certificate."
 _CURRENT_TIME: Final = "aws:currenttime"
 _EPOCH_TIME: Final = "aws:epochtime"
-VOLATILE_KEYS: Final = frozenset({_CURRENT_TIME, _EPOCH_TIME})
-"""Folded names of the keys whose values may change while a connection lasts."""
+_AGE_DAYS: Final = "troth:certificateagedays"
+_DAYS_LEFT: Final = "troth:certificatedaysleft"
+_MESSAGE_SIGNED: Final = "troth:messagesigned"
+VOLATILE_KEYS: Final = frozenset({_CURRENT_TIME, _EPOCH_TIME, _AGE_DAYS, _DAYS_LEFT, _MESSAGE_SIGNED})
+"""Folded names of the keys whose values may change while a connection lasts: what reads them is decided for each
+message. All others stay as they are until the connection ends or is admitted anew."""
 
 _ESCAPED: Final = frozenset(',"\\+=<>;')
 _RENDERED: Final = "DirectoryName"
@@ -69,8 +73,16 @@ class ConnectionContext:
     last_will_topic: str | None = None
     """Of the CONNECT: the plain topic."""
     current_time: datetime | None = None
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Further keys, by name; one that has exactly one value can also be used as a variable."""
+    tls_version: str | None = None
+    """``1.2`` or ``1.3``: a number, so that it can be compared as one."""
+    not_before: datetime | None = None
+    """When the certificate became valid."""
+    not_after: datetime | None = None
+    """When it will be no more."""
+    enrollment_method: str | None = None
+    """How the certificate's holder proved who it is when the certificate was issued."""
+    key_protection: str | None = None
+    """What keeps the private key, such as ``tpm``: the word of whoever enrolled the device, never the device's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +102,25 @@ class RequestKeys:
         value = self.variable(name)
         return self.multiple.get(name, ()) if value is None else (value,)
 
-    def at(self, moment: datetime) -> "RequestKeys":
-        """Return the same keys at another time."""
-        return RequestKeys({**self.single, **_time_keys(moment)}, self.multiple)
-
 
 def connection_keys(context: ConnectionContext) -> RequestKeys:
     """Return the keys that every request of this connection has; the client id and all of the thing over MQTT only."""
     single = {"aws:sourceip": context.source_ip}
     multiple: dict[str, tuple[str, ...]] = {}
-    if context.domain_name is not None:
-        single["iot:domainname"] = context.domain_name
+    given = {
+        "iot:domainname": context.domain_name,
+        "troth:tlsversion": context.tls_version,
+        "troth:enrollmentmethod": context.enrollment_method,
+        "troth:keyprotection": context.key_protection,
+    }
+    single |= {name: value for name, value in given.items() if value is not None}
     if context.current_time is not None:
-        single |= _time_keys(context.current_time)
+        single |= _time_keys(context, context.current_time)
     if context.protocol == "mqtt":
         if context.client_id is not None:
             single["iot:clientid"] = context.client_id
         single |= _thing_keys(context.thing)
     _add_certificate(context.certificate, single, multiple)
-    for name, values in context.extra.items():
-        if len(values) == 1:
-            single[fold(name)] = values[0]
-        elif values:
-            multiple[fold(name)] = values
     return RequestKeys(single, multiple)
 
 
@@ -128,9 +136,23 @@ def request_keys(connection: RequestKeys, context: ConnectionContext, action: Ac
     return RequestKeys(single, multiple)
 
 
-def _time_keys(moment: datetime) -> dict[str, str]:
+def keys_at(moment: datetime, keys: RequestKeys, context: ConnectionContext) -> RequestKeys:
+    """Return the keys of a request of the connection `context` as they are at another time."""
+    return RequestKeys({**keys.single, **_time_keys(context, moment)}, keys.multiple)
+
+
+def _time_keys(context: ConnectionContext, moment: datetime) -> dict[str, str]:
     utc = moment.astimezone(UTC)
-    return {_CURRENT_TIME: f"{utc:%Y-%m-%dT%H:%M:%S}Z", _EPOCH_TIME: str(int(utc.timestamp()))}
+    keys = {
+        _CURRENT_TIME: f"{utc.replace(tzinfo=None).isoformat(timespec='seconds')}Z",
+        _EPOCH_TIME: str(int(utc.timestamp())),
+    }
+    # Whole days, those of a day that has begun not counted.
+    if context.not_before is not None:
+        keys[_AGE_DAYS] = str((moment - context.not_before).days)
+    if context.not_after is not None:
+        keys[_DAYS_LEFT] = str((context.not_after - moment).days)
+    return keys
 
 
 def _thing_keys(thing: Thing | None) -> dict[str, str]:

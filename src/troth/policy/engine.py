@@ -11,7 +11,7 @@ from typing import Protocol
 from troth.limits import DECISION_CACHED_CHARS_MAX, DECISIONS_CACHED_MAX, MATCHED_TEXT_CHARS_MAX
 from troth.policy.actions import Action, parse_action, request_arn, request_resource
 from troth.policy.attachment import NamedPolicy
-from troth.policy.context import VOLATILE_KEYS, ConnectionContext, RequestKeys, connection_keys, request_keys
+from troth.policy.context import VOLATILE_KEYS, ConnectionContext, RequestKeys, connection_keys, keys_at, request_keys
 from troth.policy.decision import Deciding, Decision, Outcome
 from troth.policy.pattern import Glob
 from troth.policy.statement import Effect, Statement
@@ -121,7 +121,7 @@ class Grant:
         rules = self._rules.get(action)
         if rules is None:
             keys = request_keys(self._keys, self._context, action)
-            rules = self._rules[action] = _specialise(self._entries, action, keys, self._now)
+            rules = self._rules[action] = _specialise(self._entries, action, keys, self._context, self._now)
         return rules
 
 
@@ -144,15 +144,18 @@ class _Others:
 class _Live:
     """A statement that is decided anew for every request, since it reads what may change."""
 
-    __slots__ = ("_keys", "_now", "_statement")
+    __slots__ = ("_context", "_keys", "_now", "_statement")
 
-    def __init__(self, statement: Statement, keys: RequestKeys, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, statement: Statement, keys: RequestKeys, context: ConnectionContext, now: Callable[[], datetime]
+    ) -> None:
         self._statement = statement
         self._keys = keys
+        self._context = context
         self._now = now
 
     def matches(self, arn: str) -> bool:
-        return self._statement.applies(arn, self._keys.at(self._now()))
+        return self._statement.applies(arn, keys_at(self._now(), self._keys, self._context))
 
 
 class _Side:
@@ -202,7 +205,11 @@ class _Rules:
 
 
 def _specialise(
-    entries: Sequence[_Entry], action: Action, keys: RequestKeys, now: Callable[[], datetime] | None
+    entries: Sequence[_Entry],
+    action: Action,
+    keys: RequestKeys,
+    context: ConnectionContext,
+    now: Callable[[], datetime] | None,
 ) -> _Rules:
     rules = _Rules()
     for order, entry in enumerate(entries):
@@ -212,7 +219,7 @@ def _specialise(
         side = rules.denies if statement.effect is Effect.DENY else rules.allows
         if now is not None and not VOLATILE_KEYS.isdisjoint(statement.names):
             rules.volatile = True
-            side.add_matcher(order, entry, _Live(statement, keys, now))
+            side.add_matcher(order, entry, _Live(statement, keys, context, now))
         elif statement.holds(keys):
             side.add(order, entry, statement.resolve(keys))
     return rules

@@ -6,7 +6,15 @@ from tests.unit.policy.samples import CERTIFICATE, CERTIFICATE_ID, CONTEXT, THIN
 
 from troth.limits import CERTIFICATE_ATTRIBUTE_VALUES_MAX
 from troth.policy.actions import Action
-from troth.policy.context import ConnectionContext, RequestKeys, Thing, connection_keys, request_keys, resolve_thing
+from troth.policy.context import (
+    ConnectionContext,
+    RequestKeys,
+    Thing,
+    connection_keys,
+    keys_at,
+    request_keys,
+    resolve_thing,
+)
 from troth.policy.pattern import fold
 
 
@@ -43,8 +51,12 @@ def keys(context: ConnectionContext, action: Action = Action.PUBLISH) -> Request
         ("iot:Certificate.Subject.AlternativeName.DNSName", ("lamp-9.home.example",)),
         ("iot:Certificate.Issuer.AlternativeName.DNSName", ()),
         ("iot:Thing.ThingName", ()),
+        ("troth:TlsVersion", ("1.3",)),
         ("troth:EnrollmentMethod", ("token",)),
-        ("troth:Tags", ("x", "y")),
+        ("troth:KeyProtection", ("tpm",)),
+        ("troth:CertificateAgeDays", ()),
+        ("troth:CertificateDaysLeft", ()),
+        ("troth:MessageSigned", ()),
         ("troth:Consent", ()),
         ("aws:CurrentTime", ()),
         ("iot:ConnectAttributes", ()),
@@ -52,19 +64,18 @@ def keys(context: ConnectionContext, action: Action = Action.PUBLISH) -> Request
     ],
 )
 def test_the_catalogue(name: str, expected: tuple[str, ...]) -> None:
-    extra = {"troth:EnrollmentMethod": ("token",), "troth:Tags": ("x", "y"), "troth:Consent": ()}
-    context = replace(CONTEXT, domain_name="home.example", extra=extra)
+    context = replace(
+        CONTEXT, domain_name="home.example", tls_version="1.3", enrollment_method="token", key_protection="tpm"
+    )
     assert values(context, name) == expected
     assert values(context, name.swapcase().replace("ROOM", "room").replace("HALL", "hall")) == expected
 
 
 def test_keys_of_several_values_are_not_variables() -> None:
-    context = replace(CONTEXT, connect_attributes=("LastWill",), extra={"troth:Tags": ("x", "y"), "troth:One": ("x",)})
+    context = replace(CONTEXT, connect_attributes=("LastWill",))
     found = keys(context, Action.CONNECT)
     assert found.variable("iot:connectattributes") is None
     assert found.variable("iot:certificate.subject.commonname.list") is None
-    assert found.variable("troth:tags") is None
-    assert found.variable("troth:one") == "x"
 
 
 def test_the_connect_is_seen_by_connect_alone() -> None:
@@ -134,9 +145,40 @@ def test_time() -> None:
     context = replace(CONTEXT, current_time=moment)
     assert values(context, "aws:CurrentTime") == ("2026-01-31T12:00:01Z",)
     assert values(context, "aws:EpochTime") == ("1769860801",)
-    later = keys(context).at(datetime(2027, 1, 1, tzinfo=UTC))
+    later = keys_at(datetime(2027, 1, 1, tzinfo=UTC), keys(context), context)
     assert later.values("aws:currenttime") == ("2027-01-01T00:00:00Z",)
     assert later.values("iot:clientid") == ("lamp-9",)
+
+
+NOT_BEFORE = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("after", "age", "left"),
+    [
+        (timedelta(0), "0", "90"),
+        (timedelta(hours=1), "0", "89"),
+        (timedelta(days=1), "1", "89"),
+        (timedelta(days=89, hours=23), "89", "0"),
+        (timedelta(days=90), "90", "0"),
+        (timedelta(days=90, seconds=1), "90", "-1"),
+        (timedelta(seconds=-1), "-1", "90"),
+    ],
+)
+def test_days_of_the_certificate(after: timedelta, age: str, left: str) -> None:
+    context = replace(CONTEXT, not_before=NOT_BEFORE, not_after=NOT_BEFORE + timedelta(days=90))
+    now = replace(context, current_time=NOT_BEFORE + after)
+    assert values(now, "troth:CertificateAgeDays") == (age,)
+    assert values(now, "troth:CertificateDaysLeft") == (left,)
+    later = keys_at(NOT_BEFORE + after, keys(replace(now, current_time=NOT_BEFORE)), context)
+    assert later.values("troth:certificateagedays") == (age,)
+    assert later.values("troth:certificatedaysleft") == (left,)
+
+
+def test_a_certificate_without_dates_has_no_days() -> None:
+    context = replace(CONTEXT, current_time=NOT_BEFORE)
+    assert values(context, "troth:CertificateAgeDays") == ()
+    assert values(context, "troth:CertificateDaysLeft") == ()
 
 
 OTHER = Thing("fan-2")
