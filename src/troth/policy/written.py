@@ -22,6 +22,11 @@ class WrittenCondition:
     place: str
     """Such as ``Statement[2].Condition.StringLike.iot:ClientId``."""
 
+    @property
+    def base(self) -> str:
+        """The operator alone: ``StringLike`` of ``ForAnyValue:StringLikeIfExists``."""
+        return self.operator.rpartition(":")[2].removesuffix("IfExists")
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
