@@ -218,13 +218,12 @@ _BEGINNINGS: Final = frozenset({"intended", "refused"})
 _NAMING: Final = {"certificate_id": "certificate", "thing": "thing", "policy": "policy"}
 
 
-def _keys_of(known: Known) -> Iterator[Key]:
-    yield "certificate", known.certificate_id
-    yield "issuer", known.issuer_id
-    for thing in known.things:
-        yield "thing", thing.name
-    for policy in known.policies or ():
-        yield "policy", policy.name
+def _keys_of(known: Known) -> set[Key]:
+    keys = {("certificate", known.certificate_id), ("issuer", known.issuer_id)}
+    keys.update(("thing", thing.name) for thing in known.things)
+    # One policy may reach it in several ways.
+    keys.update(("policy", policy.name) for policy in known.policies or ())
+    return keys
 
 
 def _parse(text: str) -> Document:

@@ -1,10 +1,17 @@
 """Who is let in and who is not, each refusal beside an honest twin that differs in that one thing."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.fixtures.house import OWN, House, Log, name_of
 from tests.fixtures.mqtt import allow
 
 from troth.journal.change import change
+from troth.keys.randomness import random_serial
 from troth.protocols.mqtt import (
     Connack,
     Connect,
@@ -18,6 +25,8 @@ from troth.protocols.mqtt import (
     render,
 )
 from troth.registry.certificates import CertificateState, set_state
+from troth.x509.certificates import certificate_id, render_chain
+from troth.x509.profiles import Purpose
 
 
 def test_a_device_is_let_in_and_heard(house: House, log: Log) -> None:
@@ -143,6 +152,33 @@ def test_a_deactivated_certificate_is_refused_until_it_is_activated(house: House
         talk = house.talk(lamp)
         assert talk.connect(name_of(lamp)).code == code
         assert [each["reason"] for each in log.of(talk, "connection.refused")] == ["certificate-inactive"] * (code // 5)
+
+
+def test_a_certificate_that_is_not_registered_is_refused_whoever_signed_it(
+    house: House, log: Log, tmp_path: Path
+) -> None:
+    """Signed by our own CA key, and yet nobody has heard of it: a stolen key alone opens nothing."""
+    lamp = house.thing()
+    issuer = house.site.hierarchy.issuing[Purpose.DEVICES]
+    twin = (
+        x509.CertificateBuilder(
+            issuer.certificate.subject,
+            lamp.certificate.subject,
+            lamp.key.public_key,
+            random_serial(),
+        )
+        .not_valid_before(lamp.certificate.not_valid_before_utc)
+        .not_valid_after(lamp.certificate.not_valid_after_utc)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(house.site.cabinet.open(issuer.key_name).private_key, hashes.SHA256())
+    )
+    chain_file = tmp_path / "twin.pem"
+    chain_file.write_bytes(render_chain([twin]))
+    talk = house.talk(replace(lamp, certificate=twin, chain_file=chain_file))
+    assert talk.connect(name_of(lamp)).code == 5
+    (event,) = log.of(talk, "connection.refused")
+    assert (event["reason"], event["certificate_id"]) == ("unknown-certificate", certificate_id(twin))
+    house.live(lamp)
 
 
 def test_an_empty_client_id_is_assigned(house: House) -> None:

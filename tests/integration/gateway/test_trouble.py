@@ -6,14 +6,17 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fixtures.house import House, Log, name_of
+from tests.fixtures.mosquitto import mosquitto
 from tests.fixtures.mqtt import device
 
 from troth.gateway.mqtt.upstream import Broker
 from troth.protocols.mqtt import Connack, ConnackCode, Connect, Reader, Role, build_publish, render
+from troth.testing.authority import TestAuthority
 from troth.tls.client import client_context
 
 CHUNK = b"\0" * 64 * 1024
@@ -85,6 +88,24 @@ def test_a_broker_that_does_not_know_us(house: House, log: Log, nats_broker: Bro
     assert talk.connect(name_of(lamp)).code == 3
     (event,) = log.of(talk, "connection.refused")
     assert event["reason"] == "upstream-refused"
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_broker_may_want_our_certificate(house: House, site: TestAuthority, tmp_path: Path) -> None:
+    """Mutual TLS on both sides of the gateway."""
+    server, ours = site.server(), site.device(f"gateway-{tmp_path.name}")
+    anchors = {"anchors": site.root_file, "chain": server.chain_file, "key": server.key_file}
+    with mosquitto(tmp_path, settings="allow_anonymous true", **anchors) as beyond:
+        url = f"mqtts://localhost:{beyond.port}"
+        files = {"ca_file": str(site.root_file), "cert_file": str(ours.chain_file), "key_file": str(ours.key_file)}
+        lamp = house.thing()
+        topic = f"home/{name_of(lamp)}/x"
+        talk = house.live(lamp, house.gateway_with(Broker(url, **files)))
+        assert talk.subscribe(topic, qos=1) == (1,)
+        talk.publish(topic, b"nonce", qos=1)
+        assert talk.message() == (topic, b"nonce")
+        refused = house.talk(lamp, house.gateway_with(Broker(url, ca_file=files["ca_file"])))
+        assert refused.connect(name_of(lamp)).code == 3
 
 
 class FakeBroker:

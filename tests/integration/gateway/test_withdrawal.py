@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.conformance.processes import writer
 from tests.fixtures.gateways import RunningGateway
 from tests.fixtures.house import ACTOR, OWN, House, Log, name_of
 from tests.fixtures.mqtt import allow, policy
@@ -42,6 +43,17 @@ def test_a_revoked_certificate_is_out_and_stays_out(house: House, log: Log) -> N
         assert again.connect(name_of(lamp)).code == 5
         assert [each["reason"] for each in log.of(again, "connection.refused")] == ["certificate-revoked"]
     assert other.is_alive()
+
+
+def test_a_revocation_gets_through_while_another_process_writes_in_bulk(house: House, log: Log) -> None:
+    lamp, twin = house.thing(), house.thing()
+    talk, other = house.live(lamp), house.live(twin)
+    with writer(house.site.db, entries=20):
+        house.site.revoke(lamp)
+        assert talk.is_closed()
+        assert [each["reason"] for each in log.of(talk, "session.closed")] == ["certificate-revoked"]
+        assert other.is_alive()
+        assert house.live(house.thing()).is_alive()
 
 
 def test_nothing_is_accepted_after_the_revocation_is_in_force(house: House) -> None:

@@ -75,8 +75,10 @@ class Subscriptions:
         return Unsubscribe(packet.packet_id, kept) if kept else None
 
     def _take(self, topic_filter: str) -> bool:
+        if len(self._waiting) >= self._held_max:
+            return False
         if topic_filter not in self._held:
-            if len(self._held) >= self._held_max or len(self._waiting) >= self._held_max:
+            if len(self._held) >= self._held_max:
                 return False
             self._held.add(topic_filter)
         return True
