@@ -63,3 +63,8 @@ class Document:
 
     version: str
     statements: tuple[Statement, ...]
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether policy variables are recognised in it, or are text like any other."""
+        return self.version == "2012-10-17"
