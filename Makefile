@@ -7,7 +7,7 @@ JOBS   ?= 2
 PYTEST  = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test soak bench lint types contracts format lock packages clean
+.PHONY: help setup demo up check test soak bench lint types contracts fast format lock packages clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -24,8 +24,11 @@ up: setup ## Make a home in ./home if there is none, and run everything
 	@$(BIN)/troth init --home $(HOME_DIR) --name localhost --public-url http://localhost:8080
 	@$(BIN)/troth up --home $(HOME_DIR)
 
-check: lint types contracts ## Lint, types, import contracts and the fast tests: under a minute
-	@$(PYTEST) tests/unit tests/repo -q -n $(JOBS) -m "not slow"
+check: setup ## Lint, types, import contracts and the fast tests, side by side: under a minute
+	@$(MAKE) --no-print-directory -j4 --output-sync=target lint types contracts fast
+
+fast: setup
+	@$(PYTEST) tests/unit tests/repo -q -n $(JOBS) -m "not slow" --hypothesis-profile quick
 
 lint: setup
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .

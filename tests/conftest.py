@@ -15,6 +15,7 @@ IN_CI = os.environ.get("CI") == "true"
 
 # Machines are noisy: no example is too slow by the clock. In CI the examples are always the same ones.
 settings.register_profile("troth", deadline=None, derandomize=IN_CI, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("troth"), max_examples=20)
 settings.load_profile("troth")
 
 
