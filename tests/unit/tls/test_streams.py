@@ -1,8 +1,10 @@
 """What flows through a connection that stands, how it is held back, and how it ends."""
 
 import asyncio
+import gc
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -358,6 +360,29 @@ def test_who_goes_on_talking_after_our_goodbye_is_cut_off(world: World, loop_fac
             echo.transport.close()
             carried.writer.write(bytes(TLS_LINGER_BYTES_MAX + 1))
             await echo.lost
+
+    run(loop_factory, main())
+
+
+def test_what_openssl_holds_goes_with_the_connection(world: World, loop_factory: LoopFactory) -> None:
+    """Twenty thousand connections of tens of KiB cannot wait for the garbage collector."""
+
+    async def main() -> None:
+        async with serving(world.tls()) as server:
+            async with wire(server.port, world.client(world.device)):
+                peer = await server.recorder.peer()
+            held = weakref.ref(peer._connection)
+            gc.disable()
+            try:
+                await server.inners[0].lost
+                server.inners.clear()
+                server.made.get_nowait()
+                del peer
+                # One turn of the loop, for what the loop itself still has in hand.
+                await asyncio.sleep(0)
+                assert held() is None
+            finally:
+                gc.enable()
 
     run(loop_factory, main())
 
