@@ -79,13 +79,18 @@ def members(value: object, place: str) -> dict[str, object]:
     return found
 
 
-def known_members(value: object, place: str, known: Iterable[str], remedies: Mapping[str, str]) -> dict[str, object]:
-    """Return the members of an object, all of which have known names; `remedies` are hints for well-known others."""
+def known_members(
+    value: object, place: str, known: Iterable[str], remedies: Mapping[str, str], what: str = "an element of a policy"
+) -> dict[str, object]:
+    """Return the members of an object, all of which have known names; `remedies` are hints for well-known others.
+
+    `what` says of what they are.
+    """
     names = tuple(known)
     found = members(value, place)
     for name in found:
         if name not in names:
-            refuse(inside(place, name), "is not an element of a policy", remedies.get(name) or suggest(name, names))
+            refuse(inside(place, name), f"is not {what}", remedies.get(name) or suggest(name, names))
     return found
 
 
