@@ -1,7 +1,7 @@
 """The connection that a request comes from, written as JSON: for questions that people put, and for decided cases.
 
-Knows no policy and no file. Every member may be left out; ``null`` is the same, but for ``clientId``, which is the thing's
-name where it is left out.
+Knows no policy and no file. Every member may be left out or be ``null``; a ``clientId`` that is left out is the name of
+the thing.
 """
 
 from collections.abc import Mapping
