@@ -37,7 +37,7 @@ def run(plan: Plan, json_file: Path | None = None, peers: Mapping[str, Start] = 
         found = measure(site, running, plan, _say)
     here = machine.describe()
     print(f"{here['cores']} cores, {here['cpu']}; {', '.join(f'{peer.name} {peer.version}' for peer in running)}")
-    print(f"rounds: {plan.rounds}; {_strangers(found)}")
+    print(f"rounds: {plan.rounds}; {_conditions(found)}")
     for load in plan.loads:
         print(f"\n{render(load, found[load.name])}")
     if json_file is not None:
@@ -48,9 +48,13 @@ def run(plan: Plan, json_file: Path | None = None, peers: Mapping[str, Start] = 
     return REFUSED if refused else 0
 
 
-def _strangers(found: Mapping[str, Samples]) -> str:
-    shares = [sample.strangers for samples in found.values() for each in samples.values() for sample in each]
-    return f"others used {median(shares):.0%} of the machine meanwhile, {max(shares):.0%} at worst"
+def _conditions(found: Mapping[str, Samples]) -> str:
+    samples = [sample for by_peer in found.values() for each in by_peer.values() for sample in each]
+    strangers = [sample.strangers for sample in samples]
+    return (
+        f"others used {median(strangers):.0%} of the machine meanwhile, {max(strangers):.0%} at worst; "
+        f"a P-256 signature took {median(sample.signature_us for sample in samples):.0f} us"
+    )
 
 
 def _to_json(plan: Plan, peers: Sequence[Peer], found: Mapping[str, Samples]) -> dict[str, object]:

@@ -28,6 +28,8 @@ class Sample:
     per_s: float
     strangers: float = 0.0
     """The share of the machine that went to neither the server nor the load."""
+    signature_us: float = 0.0
+    """CPU time of a P-256 signature just before: how fast the machine was."""
     errors: tuple[str, ...] = ()
 
     @property
@@ -61,6 +63,7 @@ class Meter:
         self._cpu_s: dict[str, float] = {}
         self._load_s = 0.0
         self._strangers = 0.0
+        self._signature_us = machine.signature_us()
 
     @contextmanager
     def running(self) -> Iterator[Tally]:
@@ -82,6 +85,7 @@ class Meter:
             cpu_us={part: used_s / self._asked * 1e6 for part, used_s in self._cpu_s.items()},
             per_s=self.tally.done / self._load_s,
             strangers=self._strangers,
+            signature_us=self._signature_us,
             errors=tuple(self.tally.errors),
         )
 
