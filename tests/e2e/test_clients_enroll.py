@@ -47,7 +47,6 @@ def test_enroll(story: Story, key: str) -> None:
     service = story.listen(reading.topic)
     assert openssl(story.door, reading).acknowledged
     service.wait_for(reading.topic, reading.payload)
-    service.close()
 
 
 def require_valid(story: Story, chain_file: Path) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from tests.fixtures.clients import REFUSED, Client, Subscriber, Visit, gnutls, mosquitto, openssl, paho_mqtt
+from tests.fixtures.clients import REFUSED, Client, Visit, gnutls, mosquitto, openssl, paho_mqtt
 from tests.fixtures.story import Story, new_nonce
 
 from troth.registry.decisions import DecisionKey
@@ -41,7 +41,6 @@ def test_phone_home(story: Story, client: Client) -> None:
     fared = client(story.door, reading)
     assert (fared.connack, fared.acknowledged) == (0, True), fared
     service.wait_for(reading.topic, reading.payload)
-    service.close()
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -58,7 +57,6 @@ def test_fish_tank_publishes_as_thermostat(story: Story, client: Client) -> None
     assert client(story.door, honest).acknowledged
     service.wait_for(topic, honest.payload)
     assert service.messages() == [f"{topic} {honest.payload}"]
-    service.close()
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -76,7 +74,7 @@ def test_fish_tank_reads_thermostat(story: Story, client: Client) -> None:
 def test_fish_tank_takes_client_id(story: Story, client: Client) -> None:
     thermostat, fish_tank = story.estate.enrolled("thermostat"), story.estate.enrolled("fish-tank")
     topic, mark = f"home/{thermostat.thing}/wanted", story.platform.mark()
-    connected = Subscriber(story.door, thermostat, thermostat.thing, topic)
+    connected = story.subscriber(thermostat, thermostat.thing, topic)
     fared = client(story.door, Visit(fish_tank, thermostat.thing, f"home/{fish_tank.thing}/level", new_nonce()))
     assert fared.connack == NOT_AUTHORIZED, fared
     case = "fish-tank-takes-client-id"
@@ -89,7 +87,6 @@ def test_fish_tank_takes_client_id(story: Story, client: Client) -> None:
     assert client(story.door, wanted).acknowledged
     connected.wait_for(topic, wanted.payload)
     assert sum("CONNACK" in line for line in connected.lines.seen()) == 1
-    connected.close()
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -110,12 +107,11 @@ def test_who_asked_for_everything_hears_its_own_only(story: Story) -> None:
     reading = Visit(thermostat, thermostat.thing, f"home/{thermostat.thing}/temperature", new_nonce())
     level = Visit(fish_tank, f"{fish_tank.thing}:other", f"home/{fish_tank.thing}/level", new_nonce())
     filters = ["#", "$share/x/#", "home/#", "home/+/temperature", f"home/{fish_tank.thing}/#"]
-    greedy = Subscriber(story.door, fish_tank, fish_tank.thing, *filters)
+    greedy = story.subscriber(fish_tank, fish_tank.thing, *filters)
     assert mosquitto(story.door, reading).acknowledged
     assert mosquitto(story.door, level).acknowledged
     greedy.wait_for(level.topic, level.payload)
     assert greedy.messages() == [f"{level.topic} {level.payload}"]
-    greedy.close()
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -133,7 +129,6 @@ def test_fish_tank_wills_as_thermostat(story: Story, client: Client) -> None:
     assert openssl(story.door, honest).connack == 0
     service.wait_for(topic, honest.payload)
     assert last.payload not in " ".join(service.messages())
-    service.close()
 
 
 def test_every_refusal_that_is_logged_is_counted(story: Story) -> None:

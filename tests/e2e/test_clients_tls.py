@@ -75,7 +75,6 @@ def play(story: Story, case: Case, client: Client) -> None:
     assert fared.connack == 0, fared
     service.wait_for(topic, honest.payload)
     assert service.messages() == [f"{topic} {honest.payload}"]
-    service.close()
     assert len(refusals(story, mark, "")) == 1
 
 
