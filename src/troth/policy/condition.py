@@ -42,20 +42,20 @@ class Comparison:
     def holds(self, keys: RequestKeys) -> bool:
         """Say whether the condition holds for a request."""
         values = keys.values(self.key)
-        if not values:
-            return self._holds_absent()
-        satisfied = (self._satisfies(value, keys) for value in values)
         # Without a quantifier: some value matches, or, negated, none does.
         needs_all = self.negated if self.quantifier is None else self.quantifier is Quantifier.ALL
-        return all(satisfied) if needs_all else any(satisfied)
-
-    def _holds_absent(self) -> bool:
-        if self.if_exists:
-            return True
-        return self.negated if self.quantifier is None else self.quantifier is Quantifier.ALL
+        if not values:
+            return needs_all or self.if_exists
+        for value in values:
+            if self._satisfies(value, keys) != needs_all:
+                return not needs_all
+        return needs_all
 
     def _satisfies(self, value: str, keys: RequestKeys) -> bool:
-        return any(matches(value, keys.variable) for matches in self.operands) != self.negated
+        for matches in self.operands:
+            if matches(value, keys.variable):
+                return not self.negated
+        return self.negated
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,20 +39,15 @@ class Operator:
 
 def _string_equals(text: str, variables: bool) -> Operand:
     pattern = build_pattern(scan(text, variables=variables, wildcards=False))
-
-    def matches(value: str, lookup: Lookup) -> bool:
-        glob = pattern.resolve(lookup)
-        return glob is not None and glob.literal == value
-
-    return matches
+    return lambda value, lookup: pattern.resolve_beginning(lookup) == value
 
 
 def _string_equals_ignore_case(text: str, variables: bool) -> Operand:
     pattern = build_pattern(scan(text, variables=variables, wildcards=False))
 
     def matches(value: str, lookup: Lookup) -> bool:
-        glob = pattern.resolve(lookup)
-        return glob is not None and glob.literal is not None and glob.literal.casefold() == value.casefold()
+        wanted = pattern.resolve_beginning(lookup)
+        return wanted is not None and wanted.casefold() == value.casefold()
 
     return matches
 

@@ -128,6 +128,12 @@ class Glob:
     literal: str | None
     """The one text that matches, where there are no wildcards."""
 
+    @property
+    def beginning(self) -> str:
+        """The text that all begins with that matches."""
+        offset, text = self.head.pieces[0] if self.head.pieces else (0, "")
+        return text if offset == 0 else ""
+
     def matches(self, text: str) -> bool:
         """Say whether the whole of `text` matches, case-sensitively."""
         if len(text) < self.length_min or not self.head.stands_at(text, 0):
@@ -192,11 +198,22 @@ def _only_text(run: Run) -> str | None:
     return text if len(text) == run.length else None
 
 
+class Shape(Enum):
+    """How the texts that match a pattern can be found. Substituted text is literal, and so makes no difference."""
+
+    EXACT = "one text"
+    PREFIX = "all that begins with a text"
+    OTHER = "whatever"
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A pattern as it stands in a document; shared by everybody to whom the document applies."""
 
     tokens: tuple[Token, ...]
+    shape: Shape
+    beginning: tuple[str | Variable, ...]
+    """The tokens before the first wildcard."""
     fixed: Glob | None
     """What it always is, where it has no variables."""
 
@@ -216,6 +233,19 @@ class Pattern:
             tokens.append(text)
         return build_glob(tokens)
 
+    def resolve_beginning(self, lookup: Lookup) -> str | None:
+        """Return what stands before the first wildcard as `resolve` does: all that is to know of an exact or prefix."""
+        found = ""
+        for token in self.beginning:
+            if isinstance(token, str):
+                found += token
+                continue
+            text = _substitute(token, lookup)
+            if text is None:
+                return None
+            found += text
+        return found
+
     @property
     def variables(self) -> frozenset[str]:
         """The folded names of its variables."""
@@ -224,9 +254,31 @@ class Pattern:
 
 def build_pattern(tokens: Iterable[Token]) -> Pattern:
     """Return the pattern that the tokens make."""
-    kept = tuple(tokens)
+    kept = _merged(tokens)
     constant = [token for token in kept if not isinstance(token, Variable)]
-    return Pattern(kept, build_glob(constant) if len(constant) == len(kept) else None)
+    beginning: list[str | Variable] = []
+    for token in kept:
+        if isinstance(token, Wildcard):
+            break
+        beginning.append(token)
+    rest = kept[len(beginning) :]
+    return Pattern(
+        tokens=kept,
+        shape=Shape.EXACT if not rest else Shape.PREFIX if rest == (Wildcard.MANY,) else Shape.OTHER,
+        beginning=tuple(beginning),
+        fixed=build_glob(constant) if len(constant) == len(kept) else None,
+    )
+
+
+def _merged(tokens: Iterable[Token]) -> tuple[Token, ...]:
+    """Return the tokens with no two texts side by side."""
+    merged: list[Token] = []
+    for token in tokens:
+        if isinstance(token, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += token
+        else:
+            merged.append(token)
+    return tuple(merged)
 
 
 def parse_resource(text: str, *, variables: bool) -> Pattern:

@@ -45,7 +45,10 @@ class Statement:
 
     def holds(self, keys: RequestKeys) -> bool:
         """Say whether all conditions hold."""
-        return all(condition.holds(keys) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110 - most statements have none: a generator would be the work
+            if not condition.holds(keys):
+                return False
+        return True
 
     def resolve(self, keys: RequestKeys) -> tuple[Glob, ...]:
         """Return the resources with variables substituted, without those in which one has no value."""

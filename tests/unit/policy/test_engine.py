@@ -13,9 +13,11 @@ import troth.policy
 from troth.errors import Fault, Kind
 from troth.limits import DECISION_CACHED_CHARS_MAX, DECISIONS_CACHED_MAX, MATCHED_TEXT_CHARS_MAX
 from troth.policy.actions import Action
+from troth.policy.attachment import NamedPolicy
 from troth.policy.context import ConnectionContext
-from troth.policy.decision import Deciding
-from troth.policy.engine import Grant, NamedPolicy, Outcome, evaluate, make_grant
+from troth.policy.decision import Deciding, Outcome
+from troth.policy.engine import Grant, make_grant
+from troth.policy.reference import evaluate
 
 REQUEST = tuple[str, str]
 BEFORE = datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC)

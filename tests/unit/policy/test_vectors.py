@@ -11,7 +11,8 @@ from troth.names import Realm
 from troth.policy.attachment import NamedPolicy, TargetKind, effective
 from troth.policy.context import ConnectionContext, Thing, resolve_thing
 from troth.policy.document import parse_document
-from troth.policy.engine import evaluate, make_grant
+from troth.policy.engine import make_grant
+from troth.policy.reference import evaluate
 from troth.x509.certificates import CertificateAttributes
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "policy-vectors.json").read_text())
