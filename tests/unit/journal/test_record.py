@@ -82,6 +82,10 @@ def test_other_bytes_are_refused(body: bytes) -> None:
         (b'"why":"spring"', b'"why":"autumn","why":"spring"'),
         (b"k\\u00fcche", "küche".encode()),
         (b".000005Z", b".000005+00:00"),
+        (b".000005Z", b".000005"),
+        (b"2026-06-01T12:00:00.000005Z", b"9999-12-31T23:59:59.999999-23:59"),
+        (b'"thing":"lamp-1"', b'"thing":7.0'),
+        (b'"thing":"lamp-1"', b'"thing":NaN'),
         (b'{"attributes":{"room":"k\\u00fcche"},"thing":"lamp-1"}', b"[]"),
     ],
 )
