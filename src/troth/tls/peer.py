@@ -6,6 +6,7 @@ from typing import Protocol
 from cryptography import x509
 from OpenSSL import SSL
 
+from troth.errors import Kind, PeerFault
 from troth.tls.reasons import HandshakeFailure
 
 Address = tuple[str, int]
@@ -30,11 +31,19 @@ class PeerTLS:
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:
-        """The certificates as presented, the peer's own first; not the path that was verified."""
+        """The certificates as presented, the peer's own first; not the path that was verified.
+
+        Raises:
+            PeerFault: MALFORMED, when one of those above its own is none that can be read.
+        """
         if self.certificate is None:
             return ()
-        # On a server OpenSSL leaves the peer's own certificate out of this list.
-        return (self.certificate, *(self._connection.get_peer_cert_chain(as_cryptography=True) or ()))
+        try:
+            # On a server OpenSSL leaves the peer's own certificate out of this list.
+            above = self._connection.get_peer_cert_chain(as_cryptography=True) or ()
+        except (ValueError, x509.InvalidVersion) as error:
+            raise _unreadable(error) from error
+        return (self.certificate, *above)
 
     def export(self, label: str, length: int, context: bytes | None = None) -> bytes:
         """Return `length` bytes that only the two ends of this connection can know (RFC 5705; RFC 8446, 7.5)."""
@@ -42,16 +51,35 @@ class PeerTLS:
 
 
 def proven(connection: SSL.Connection) -> PeerTLS:
-    """Return what the finished handshake of `connection` has proven."""
+    """Return what the finished handshake of `connection` has proven.
+
+    Raises:
+        PeerFault: MALFORMED, when OpenSSL could read the peer's certificate and we cannot.
+    """
+    try:
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise _unreadable(error) from error
     server_name = connection.get_servername()
     return PeerTLS(
-        certificate=connection.get_peer_certificate(as_cryptography=True),
+        certificate=certificate,
         version=connection.get_protocol_version_name(),
         cipher=connection.get_cipher_name() or "",
         server_name=server_name.decode("ascii", "backslashreplace") if server_name else None,
         alpn=connection.get_alpn_proto_negotiated().decode("ascii", "backslashreplace") or None,
         _connection=connection,
     )
+
+
+def _unreadable(error: Exception) -> PeerFault:
+    return PeerFault(Kind.MALFORMED, "a certificate of the peer cannot be read", detail=str(error))
+
+
+def address_of(peername: object) -> Address | None:
+    """Return the address in what a transport knows as ``peername``; None for what has none, such as a Unix socket."""
+    if isinstance(peername, tuple) and len(peername) >= 2:
+        return str(peername[0]), int(peername[1])
+    return None
 
 
 class HandshakeObserver(Protocol):

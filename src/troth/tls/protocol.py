@@ -13,16 +13,16 @@ from typing import Final, cast
 
 from OpenSSL import SSL
 
-from troth.limits import KIB, TLS_HANDSHAKE_BYTES_MAX, TLS_LINGER_BYTES_MAX, TLS_LINGER_S
+from troth.errors import PeerFault
+from troth.limits import TLS_HANDSHAKE_BYTES_MAX
 from troth.tls.context import ServerTLS
-from troth.tls.peer import Address, HandshakeObserver, PeerTLS, proven
+from troth.tls.lingering import Lingering
+from troth.tls.peer import Address, HandshakeObserver, PeerTLS, address_of, proven
 from troth.tls.pending import PendingHandshakes
+from troth.tls.reading import FEED_BYTES_MAX, Reader
 from troth.tls.reasons import HandshakeFailure, Verdict, failure_of
-from troth.tls.records import RECORD_PLAIN_BYTES_MAX, RecordCounter
 from troth.tls.transport import TLSTransport, drain
 
-# OpenSSL's memory buffers never shrink, so that no more than this goes into one at a time.
-_FEED_BYTES: Final = 32 * KIB
 _HANDSHAKE_RECORD: Final = 22
 
 
@@ -63,60 +63,57 @@ class TLSProtocol(asyncio.Protocol):
         "_acceptor",
         "_address",
         "_connection",
-        "_end",
         "_fault",
         "_inner",
+        "_lingering",
         "_make_inner",
         "_outer",
+        "_reader",
         "_received",
-        "_records",
         "_state",
         "_timer",
         "_transport",
-        "_unsent",
     )
 
     _outer: asyncio.Transport
     _connection: SSL.Connection
+    _reader: Reader
 
     def __init__(self, acceptor: Acceptor, make_inner: Callable[[], asyncio.Protocol]) -> None:
         self._acceptor = acceptor
         self._make_inner = make_inner
         self._state = _State.HANDSHAKE
         self._address: Address | None = None
-        self._records = RecordCounter()
         self._received = 0
         self._timer: asyncio.TimerHandle | None = None
         self._inner: asyncio.Protocol | None = None
         self._transport: TLSTransport | None = None
-        self._end: SSL.Error | None = None
         self._fault: Exception | None = None
-        self._unsent = 0
+        self._lingering: Lingering | None = None
 
     # What the outer transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake, or refuse at once when too many are under way."""
         self._outer = cast("asyncio.Transport", transport)
-        self._address = _address(transport.get_extra_info("peername"))
+        self._address = address_of(transport.get_extra_info("peername"))
         if not self._acceptor.pending.enter(self):
             self._told(HandshakeFailure.TOO_MANY, "every place for a handshake is taken")
             self.abort()
             return
         tls = self._acceptor.tls
         self._connection = tls.connection()
+        self._reader = Reader(self._connection)
         self._timer = asyncio.get_running_loop().call_later(tls.handshake_s, self._out_of_time)
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent."""
         if self._state is _State.OPEN:
-            self._read(data)
+            self._deliver(self._reader.read(data))
         elif self._state is _State.HANDSHAKE:
             self._shake_hands(data)
-        else:
-            self._received += len(data)
-            if self._received > TLS_LINGER_BYTES_MAX:
-                self.abort()
+        elif self._lingering is not None:
+            self._lingering.received(len(data))
 
     def eof_received(self) -> bool:
         """Take the end of the peer's stream; True keeps our own direction open."""
@@ -139,8 +136,9 @@ class TLSProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; the connection is gone."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
+        if self._lingering is not None:
+            self._lingering.over()
         self._acceptor.pending.leave(self)
         if self._state is _State.HANDSHAKE:
             self._told(HandshakeFailure.PEER_CLOSED, str(exc or f"after {self._received} bytes"))
@@ -159,16 +157,15 @@ class TLSProtocol(asyncio.Protocol):
             self._refuse(HandshakeFailure.NOT_TLS, f"it begins with {data[:8]!r}")
             return
         view = memoryview(data)
-        for at in range(0, len(data), _FEED_BYTES):
+        for at in range(0, len(data), FEED_BYTES_MAX):
             if self._state is not _State.HANDSHAKE:
                 self.data_received(data[at:])
                 return
-            self._take_handshake(view[at : at + _FEED_BYTES])
+            self._take_handshake(view[at : at + FEED_BYTES_MAX])
 
     def _take_handshake(self, data: memoryview) -> None:
         self._received += len(data)
-        self._records.count(data)
-        self._connection.bio_write(data)
+        self._reader.feed(data)
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
@@ -184,12 +181,11 @@ class TLSProtocol(asyncio.Protocol):
     def _finish_handshake(self) -> None:
         try:
             peer = proven(self._connection)
-        except ValueError as error:
+        except PeerFault as error:
             # OpenSSL could read the certificate and we cannot: deny.
-            self._refuse(HandshakeFailure.OTHER, f"unreadable certificate: {error}")
+            self._refuse(HandshakeFailure.OTHER, f"{error}: {error.detail}")
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._acceptor.pending.leave(self)
         if peer.version != "TLSv1.3":
             self._flush()
@@ -204,7 +200,7 @@ class TLSProtocol(asyncio.Protocol):
         self._inner.connection_made(self._transport)
         if self._state is _State.OPEN:
             # What the peer sent right behind its last handshake message.
-            self._deliver(self._decrypt(b"", _FEED_BYTES))
+            self._deliver(self._reader.rest())
 
     def _out_of_time(self) -> None:
         self._told(HandshakeFailure.TIMEOUT, f"after {self._received} bytes")
@@ -223,53 +219,24 @@ class TLSProtocol(asyncio.Protocol):
 
     # Reading.
 
-    def _read(self, data: bytes) -> None:
-        if len(data) <= _FEED_BYTES:
-            self._deliver(self._decrypt(data, self._records.count(data)))
-            return
-        view = memoryview(data)
-        parts = []
-        for at in range(0, len(data), _FEED_BYTES):
-            part = view[at : at + _FEED_BYTES]
-            parts.append(self._decrypt(part, self._records.count(part)))
-            if self._end is not None:
-                break
-        self._deliver(b"".join(parts))
-
-    def _decrypt(self, data: bytes | memoryview, records: int) -> bytes:
-        """Return the plaintext of at most `records` records that are complete with `data`."""
-        connection = self._connection
-        parts: list[bytes] = []
-        try:
-            if data:
-                connection.bio_write(data)
-            if records == 1:
-                return connection.recv(RECORD_PLAIN_BYTES_MAX)
-            for _ in range(records):
-                # One by one: what was read before an error counts.
-                parts.append(connection.recv(RECORD_PLAIN_BYTES_MAX))
-        except SSL.WantReadError:
-            if data:
-                # A record held no data but, say, a key update that is to be answered.
-                self._flush()
-        except SSL.Error as error:
-            self._end = error
-        return b"".join(parts)
-
     def _deliver(self, plaintext: bytes) -> None:
         if plaintext and self._inner is not None:
             self._inner.data_received(plaintext)
-        if self._end is not None and self._state is _State.OPEN:
-            self._stop_reading(self._end)
+        remark = self._reader.remark
+        if remark is not None and self._state is _State.OPEN:
+            self._heed(remark)
 
-    def _stop_reading(self, end: SSL.Error) -> None:
-        if not isinstance(end, SSL.ZeroReturnError):
-            self.fail(end)
-            return
-        self._state = _State.SPEAKING
-        stays = self._inner is not None and self._inner.eof_received()
-        if not stays and self._transport is not None:
-            self._transport.close()
+    def _heed(self, remark: SSL.Error) -> None:
+        match remark:
+            case SSL.WantReadError():
+                self._flush()
+            case SSL.ZeroReturnError():
+                self._state = _State.SPEAKING
+                stays = self._inner is not None and self._inner.eof_received()
+                if not stays and self._transport is not None:
+                    self._transport.close()
+            case _:
+                self.fail(remark)
 
     # What the inner transport asks for, and how it ends.
 
@@ -295,45 +262,27 @@ class TLSProtocol(asyncio.Protocol):
         if self._transport is not None:
             self._transport.ended()
         # After a broken record writing fails too, without a word why: the first error is the cause.
-        self._fault = _broken(self._end or error)
+        first = self._reader.remark
+        self._fault = _broken(error if first is None or isinstance(first, SSL.WantReadError) else first)
         self._flush()
         self._linger()
 
     def _flush(self) -> None:
         try:
-            self._outer.write(drain(self._connection, _FEED_BYTES))
+            self._outer.write(drain(self._connection, FEED_BYTES_MAX))
         except SSL.WantReadError:
             return
 
     def _linger(self) -> None:
-        """Close our direction, then listen a while: closing both at once would let a reset destroy our last words."""
         self._state = _State.LINGERING
-        self._received = 0
+        self._stop_timer()
+        self._lingering = Lingering(self._outer)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._outer.is_closing():
-            return
-        if not self._outer.is_reading():
-            self._outer.resume_reading()
-        self._outer.write_eof()
-        self._unsent = self._outer.get_write_buffer_size()
-        self._timer = asyncio.get_running_loop().call_later(TLS_LINGER_S, self._lingered)
-
-    def _lingered(self) -> None:
-        """Go, unless the peer is still taking what we said."""
-        unsent = self._outer.get_write_buffer_size()
-        if 0 < unsent < self._unsent:
-            self._unsent = unsent
-            self._timer = asyncio.get_running_loop().call_later(TLS_LINGER_S, self._lingered)
-        else:
-            self.abort()
+            self._timer = None
 
 
 def _broken(error: Exception) -> ConnectionAbortedError:
     return ConnectionAbortedError("TLS: " + failure_of(error, None)[1])
-
-
-def _address(peername: object) -> Address | None:
-    if isinstance(peername, tuple) and len(peername) >= 2:
-        return str(peername[0]), int(peername[1])
-    return None

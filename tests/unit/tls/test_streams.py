@@ -166,7 +166,7 @@ def test_a_paused_reader_is_given_nothing(world: World, loop_factory: LoopFactor
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets nobody be left for having taken too long."""
-    monkeypatch.setattr("troth.tls.protocol.TLS_LINGER_S", 10 * PATIENCE_S)
+    monkeypatch.setattr("troth.tls.lingering.TLS_LINGER_S", 10 * PATIENCE_S)
 
 
 @VERSIONS
@@ -284,7 +284,7 @@ def test_after_abort_nothing_more_is_sent(world: World, loop_factory: LoopFactor
 
 
 def test_who_does_not_go_is_left(world: World, loop_factory: LoopFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("troth.tls.protocol.TLS_LINGER_S", 0.02)
+    monkeypatch.setattr("troth.tls.lingering.TLS_LINGER_S", 0.02)
 
     async def main() -> None:
         async with standing(world, make=Flood) as (server, _silent, echo):
@@ -338,7 +338,7 @@ class Peephole(asyncio.Transport):
 def test_who_is_still_reading_is_not_left(
     world: World, loop_factory: LoopFactory, monkeypatch: pytest.MonkeyPatch, unsent: list[int], left: int
 ) -> None:
-    monkeypatch.setattr("troth.tls.protocol.TLS_LINGER_S", 0.001)
+    monkeypatch.setattr("troth.tls.lingering.TLS_LINGER_S", 0.001)
 
     async def main() -> None:
         outer = Peephole(list(unsent))
@@ -364,13 +364,18 @@ def test_who_goes_on_talking_after_our_goodbye_is_cut_off(world: World, loop_fac
     run(loop_factory, main())
 
 
-def test_what_openssl_holds_goes_with_the_connection(world: World, loop_factory: LoopFactory) -> None:
+@pytest.mark.parametrize("goodbye", [False, True], ids=["cut", "goodbye"])
+def test_what_openssl_holds_goes_with_the_connection(world: World, loop_factory: LoopFactory, goodbye: bool) -> None:
     """Twenty thousand connections of tens of KiB cannot wait for the garbage collector."""
 
     async def main() -> None:
         async with serving(world.tls()) as server:
-            async with wire(server.port, world.client(world.device)):
+            async with wire(server.port, world.client(world.device)) as carried:
                 peer = await server.recorder.peer()
+                if goodbye:
+                    with pytest.raises(ssl.SSLWantReadError):
+                        carried.tls.unwrap()
+                    carried.writer.write(carried.outgoing.read())
             held = weakref.ref(peer._connection)
             gc.disable()
             try:
