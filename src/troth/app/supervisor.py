@@ -90,14 +90,14 @@ class _Platform:
 
     async def _start(self) -> None:
         upstream = await self._start_broker()
+        # Side by side: none of them needs another to be ready, and each takes a second to load.
         if self._settings.processes.authority:
-            await self._add(
-                self._job("authority", "authority", passphrase=self._secrets.authority_passphrase)
-            ).started()
-        doors = [self._add(self._gateway_job(index, upstream)) for index in range(_gateway_count(self._settings))]
+            self._add(self._job("authority", "authority", passphrase=self._secrets.authority_passphrase))
+        for index in range(_gateway_count(self._settings)):
+            self._add(self._gateway_job(index, upstream))
         if self._settings.processes.web:
-            doors.append(self._add(self._door_job("web", "web", {"operators": 0})))
-        await asyncio.gather(*(child.started() for child in doors))
+            self._add(self._door_job("web", "web", {"operators": 0}))
+        await asyncio.gather(*(child.started() for child in self._children))
 
     async def _start_broker(self) -> Broker:
         if self._settings.broker.url != "embedded":

@@ -6,6 +6,7 @@ closes, the child stops.
 
 import asyncio
 import ctypes
+import importlib
 import json
 import os
 import resource
@@ -18,10 +19,13 @@ import structlog
 import uvloop
 
 from troth.app import logs
-from troth.errors import Fault, Kind
+from troth.errors import Bug, Fault, Kind
 
 JOB_BYTES_MAX: Final = 1024 * 1024
 PR_SET_PDEATHSIG: Final = 1
+
+ROLES: Final = ("authority", "gateway", "web")
+"""Each is `run` of the module of its name in `troth.app.wiring`; the broker is a program of its own."""
 
 Role = Callable[[dict[str, Any], asyncio.Event, Callable[[], None]], Awaitable[None]]
 
@@ -49,14 +53,11 @@ def main() -> None:
 
 
 def _role(name: str) -> Role:
-    from troth.app.wiring import processes
-
-    roles: dict[str, Role] = {
-        "authority": processes.run_authority,
-        "gateway": processes.run_gateway,
-        "web": processes.run_web,
-    }
-    return roles[name]
+    """Load the parts of one process and no other's."""
+    if name not in ROLES:
+        raise Bug(f"{name} is no role")
+    role: Role = importlib.import_module(f"troth.app.wiring.{name}").run
+    return role
 
 
 async def _serve(role: Role, job: dict[str, Any], ready: int) -> None:

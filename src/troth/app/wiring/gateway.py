@@ -1,0 +1,54 @@
+"""The process that devices connect to: MQTT, EST and what is public."""
+
+import asyncio
+from functools import partial
+
+from troth.app.wiring.parts import GRACE_S, Job, Ready, listening, parts, server_tls, until, worker_name
+from troth.clock import SystemClock
+from troth.gateway.http.serve import serve_http
+from troth.gateway.mqtt.upstream import Broker
+from troth.gateway.serve import Options
+from troth.gateway.serve import serve as serve_mqtt
+from troth.gateway.witness import Witness
+from troth.tls.server import ClientAuth
+from troth.x509.profiles import Purpose
+
+
+async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
+    """Serve devices until `stop` is set."""
+    with parts(job) as (home, settings, db):
+        door_tls = partial(server_tls, home, db, job["server_key"], "gateway", Purpose.DEVICES, settings)
+        clock, limits = SystemClock(), settings.limits.resolve()
+        gateway = await serve_mqtt(
+            db,
+            clock,
+            settings.realm,
+            limits,
+            server_tls=door_tls(ClientAuth.REQUIRED),
+            broker=Broker(**job["upstream"]),
+            listening=listening(job, "mqtt"),
+            worker=worker_name(job),
+            options=Options(
+                drops_denied=settings.gateway.on_denied_publish == "drop",
+                unknown_state_for=settings.gateway.unknown_state_for,
+            ),
+        )
+        try:
+            doors = await serve_http(
+                db,
+                clock,
+                limits,
+                public_url=settings.site.public_url,
+                bell=home.doorbell,
+                server_tls=door_tls(ClientAuth.OPTIONAL),
+                observer=Witness(gateway.report),
+                https=listening(job, "https"),
+                public=listening(job, "public"),
+            )
+            try:
+                ready()
+                await until(stop, gateway.failed(), doors.failed())
+            finally:
+                await doors.close(GRACE_S)
+        finally:
+            await gateway.close()
