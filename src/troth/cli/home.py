@@ -112,8 +112,11 @@ def _secrets(home: Home, settings: Settings, passphrase_file: str | None) -> sup
     try:
         keys = _server_keys(home, passphrase)
     except Fault as fault:
-        if fault.kind is not Kind.BAD_KEY or passphrase is not None or not sys.stdin.isatty():
+        if fault.kind is not Kind.BAD_KEY:
             raise
+        if passphrase is not None or not sys.stdin.isatty():
+            hint = "give the passphrase with --passphrase-file FILE, or name the file in TROTH_PASSPHRASE_FILE"
+            raise Fault(fault.kind, fault.message, detail=fault.detail, hint=hint) from fault
         passphrase = prompt_passphrase(confirm=False)
         keys = _server_keys(home, passphrase)
     return supervisor.Secrets(passphrase.decode() if passphrase else None, keys)
