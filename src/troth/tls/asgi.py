@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from troth.clock import Clock
+from troth.errors import PeerFault
 from troth.limits import Limits
 from troth.tls.context import CIPHERS_TLS12, CIPHERS_TLS13
 from troth.tls.peer import PeerTLS
@@ -132,7 +133,12 @@ class _Connection(H11Protocol):
         if isinstance(peer, PeerTLS) and self._server.acceptor is not None:
             self.scheme = "https"
             own = self._server.acceptor.tls.identity.chain[0].public_bytes(Encoding.PEM).decode("ascii")
-            self.app = _with_extension(self._server.app, tls_extension(peer, own))
+            try:
+                self.app = _with_extension(self._server.app, tls_extension(peer, own))
+            except PeerFault:
+                # What the peer presented above its own certificate cannot be shown to anybody.
+                transport.abort()
+                return
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -173,7 +179,11 @@ class _Connection(H11Protocol):
 
 
 def tls_extension(peer: PeerTLS, server_certificate: str) -> Mapping[str, object]:
-    """Return what an application finds in ``scope["extensions"]["tls"]``; certificates are PEM texts."""
+    """Return what an application finds in ``scope["extensions"]["tls"]``; certificates are PEM texts.
+
+    Raises:
+        PeerFault: MALFORMED, when the peer presented a certificate that cannot be read.
+    """
     own = peer.certificate
     return {
         "server_cert": server_certificate,

@@ -119,6 +119,18 @@ def _point(key: Key) -> bytes:
     return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
+def of_version_five(held: Held, issuer: Held) -> bytes:
+    """Return the DER of `held`'s certificate, signed anew by `issuer` as of a version that X.509 has not.
+
+    OpenSSL lets it pass; `cryptography` neither reads nor makes it, so that this is put together by hand.
+    """
+    body = held.certificate.tbs_certificate_bytes.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x04", 1)
+    signature = b"\x00" + issuer.key.sign(body, ec.ECDSA(hashes.SHA256()))
+    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
+    content = body + ecdsa_with_sha256 + b"\x03" + bytes([len(signature)]) + signature
+    return b"\x30\x82" + len(content).to_bytes(2, "big") + content
+
+
 def _certificate(
     subject: x509.Name,
     key: Key,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.unit.tls.certificates import Held, leaf
+from tests.unit.tls.certificates import Held, leaf, of_version_five
 from tests.unit.tls.harness import PATIENCE_S, LoopFactory, Recorder, World, run
 from tests.unit.tls.wire import wire
 
@@ -155,6 +155,20 @@ def test_who_must_show_a_certificate_and_does_not_is_told(world: World, loop_fac
             assert body == ""
             assert re.search("alert.certificate required", complaint)
             assert (await home.recorder.failure()).reason is HandshakeFailure.NO_CERTIFICATE
+
+    run(loop_factory, main())
+
+
+def test_who_presents_what_cannot_be_read_is_sent_away(world: World, loop_factory: LoopFactory) -> None:
+    chain, key = world.device.write(world.folder / "asgi-version-five")
+    with chain.open("a") as more:
+        more.write(ssl.DER_cert_to_PEM_cert(of_version_five(world.device, world.devices)))
+    context = world.client(None)
+    context.load_cert_chain(chain, key)
+
+    async def main() -> None:
+        async with site(world, who, ClientAuth.REQUIRED) as home, wire(home.port, context) as carried:
+            assert await carried.reader.read() == b""
 
     run(loop_factory, main())
 

@@ -5,10 +5,10 @@ import socket
 import ssl
 
 import pytest
-from tests.unit.tls.certificates import authority, leaf, stolen
+from tests.unit.tls.certificates import authority, leaf, of_version_five, stolen
 from tests.unit.tls.harness import PATIENCE_S, Failure, LoopFactory, World, run, say, serving
 
-from troth.errors import Fault, Kind
+from troth.errors import Fault, Kind, PeerFault
 from troth.limits import TLS_HANDSHAKE_BYTES_MAX
 from troth.tls.client import refusal
 from troth.tls.server import ClientAuth, HandshakeFailure, ServerIdentity, ServerTLS
@@ -333,6 +333,44 @@ def test_a_peer_that_speaks_other_protocols_is_refused(
             silent = world.client(world.device, version)
             assert await asyncio.to_thread(say, server.port, silent, b"x") == b"x"
             assert (await server.recorder.peer()).alpn is None
+
+    run(loop_factory, main())
+
+
+@VERSIONS
+def test_a_certificate_that_we_cannot_read_is_refused(
+    world: World, loop_factory: LoopFactory, version: ssl.TLSVersion
+) -> None:
+    chain, key = world.device.write(world.folder / f"version-five-{version}")
+    chain.write_text(ssl.DER_cert_to_PEM_cert(of_version_five(world.device, world.devices)))
+    context = world.client(None, version)
+    context.load_cert_chain(chain, key)
+
+    async def main() -> None:
+        async with serving(world.tls()) as server:
+            assert await asyncio.to_thread(say, server.port, context, b"x") == b""
+            unreadable = "a certificate of the peer cannot be read: 4 is not a valid X509 version"
+            assert await server.recorder.failure() == Failure(HandshakeFailure.OTHER, unreadable)
+            assert server.made.empty()
+
+    run(loop_factory, main())
+
+
+def test_above_its_own_a_peer_may_present_what_cannot_be_read(world: World, loop_factory: LoopFactory) -> None:
+    chain, key = world.device.write(world.folder / "version-five-above")
+    with chain.open("a") as more:
+        more.write(ssl.DER_cert_to_PEM_cert(of_version_five(world.device, world.devices)))
+    context = world.client(None)
+    context.load_cert_chain(chain, key)
+
+    async def main() -> None:
+        async with serving(world.tls()) as server:
+            assert await asyncio.to_thread(say, server.port, context, b"x") == b"x"
+            peer = await server.recorder.peer()
+            assert peer.certificate == world.device.certificate
+            with pytest.raises(PeerFault) as fault:
+                _ = peer.chain
+            assert fault.value.kind is Kind.MALFORMED
 
     run(loop_factory, main())
 
