@@ -33,6 +33,12 @@ KEY_PBKDF2_ROUNDS_MAX: Final = 10_000_000
 POLICY_DOCUMENT_CHARS_MAX: Final = 404_600
 POLICIES_PER_TARGET_MAX: Final = 10
 POLICY_VERSIONS_MAX: Final = 5
+POLICY_REQUESTS_BYTES_MAX: Final = 64 * KIB * KIB
+"""Bytes of a file of requests or decided cases that people put to policies."""
+LINT_COMPARISONS_MAX: Final = 100_000
+"""Pairs of resources of one document that are compared to find statements which others cover."""
+SAMPLED_REQUESTS_MAX: Final = 5_000
+"""Requests that are made up to compare two policies."""
 MATCHED_TEXT_CHARS_MAX: Final = 65_535 + 256
 CERTIFICATE_ATTRIBUTE_VALUES_MAX: Final = 5
 """Values of one certificate attribute that policy can see; AWS ignores further ones."""
