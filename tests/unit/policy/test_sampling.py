@@ -32,7 +32,7 @@ def outcomes(of: Document) -> set[str]:
         statement(resource="topic/${iot:Certificate.Subject.CommonName}"),
         statement(resource="topic/${iot:Certificate.Subject.OrganizationalUnit.2}"),
         statement(resource="topic/${iot:Connection.Thing.Attributes[room]}"),
-        statement("iot:UpdateThingShadow", "thing/*"),
+        statement("iot:UpdateThingShadow", "thing/a"),
         statement(condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
         statement(condition={"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
         statement(condition={"StringLike": {"iot:ClientId": "guard-*"}}),
