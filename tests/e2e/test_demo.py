@@ -34,7 +34,7 @@ REFUSALS = {
     "fish-tank-takes-client-id": {"impostor": "CONNACK 5", "gateway": "connection.refused: connect-denied"},
     "fish-tank-subscribes-everything": {
         "impostor": "SUBACK 0x80, SUBACK 0x80",
-        "gateway": "subscribe.denied: policy, subscribe.denied: shared-subscription",
+        "gateway": "subscribe.denied: policy, subscribe.denied: policy",
     },
     "fish-tank-wills-as-thermostat": {"impostor": "CONNACK 5", "gateway": "connection.refused: will-denied"},
     "revoked-while-connected": {"impostor": "closed", "gateway": "session.closed: certificate-revoked"},

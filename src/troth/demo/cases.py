@@ -125,7 +125,7 @@ CASES: Final[tuple[Case, ...]] = (
         "the fish tank subscribes to # and, by way of a shared subscription, to $share/x/#",
         "Each filter is decided by itself, and the way around is closed as the front door is.",
         "SUBACK 0x80, SUBACK 0x80",
-        "subscribe.denied: policy, subscribe.denied: shared-subscription",
+        "subscribe.denied: policy, subscribe.denied: policy",
     ),
     _at_the_gateway(
         "fish-tank-wills-as-thermostat",

@@ -259,11 +259,12 @@ class Exchange:
             self.to_device.append(_PING_RESPONSE)
 
     def _deny(self, event: str, action: Action, name: str, problem: str | None) -> None:
-        if problem is not None:
+        """Tell of a denial: what policy says comes before what speaks against the name itself."""
+        decision = self._grant.decide(action, name)
+        if decision.allowed and problem is not None:
             outcome, reason, detail = Outcome.IMPLICIT_DENY, str(problem), ""
             resource = request_resource(action, name)
         else:
-            decision = self._grant.decide(action, name)
             outcome, reason, detail, resource = decision.outcome, NO_POLICY, decision.reason, decision.resource
         self._denials.tell(event, action, resource, outcome, reason, detail)
 
