@@ -50,12 +50,12 @@ def _plan(rounds: int, *, connecting: int, singly: int, batched: int) -> Plan:
         (
             connects(connecting),
             messages("messages singly", singly, Pace(per_write=1, writes=20)),
-            messages("messages in batches", batched, Pace(per_write=20, writes=1)),
+            messages("messages in batches", batched, Pace(per_write=20, writes=10)),
         ),
     )
 
 
-FULL: Final = _plan(9, connecting=1000, singly=60_000, batched=200_000)
+FULL: Final = _plan(9, connecting=400, singly=40_000, batched=200_000)
 QUICK: Final = _plan(1, connecting=40, singly=2000, batched=4000)
 
 Samples = Mapping[str, Sequence[Sample]]
