@@ -87,7 +87,7 @@ def _like(pattern: list[Atom] | None, text: str) -> bool:
     reached = set() if pattern is None else {0}  # the lengths of all beginnings of `text` that are matched so far
     for atom in pattern or ():
         if atom == ("*", True):
-            reached = {end for end in range(len(text) + 1) if reached and end >= min(reached)}
+            reached = set(range(min(reached, default=len(text) + 1), len(text) + 1))
         else:
             reached = {end + 1 for end in reached if end < len(text) and (atom == ("?", True) or atom[0] == text[end])}
     return len(text) in reached

@@ -1,0 +1,302 @@
+"""Policies, connections and requests by hypothesis: nearly all valid, and of few words, so that they often meet.
+
+Documents and connections are made as JSON in the schema of the decided cases: what hypothesis shrinks a disagreement to
+is a case for ``vectors/`` as it stands.
+"""
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from troth.names import Realm
+from troth.policy.actions import Action
+from troth.policy.attachment import NamedPolicy
+from troth.policy.context import ConnectionContext
+from troth.policy.document import parse_document
+from troth.policy.elements import parse_json
+from troth.policy.situation import context_members, read_context
+
+Json = dict[str, Any]
+
+HOT = ("iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive", "iot:Connect")
+BEFORE, NEW_YEAR, AFTER = "2025-12-31T23:59:59Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
+NEW_YEAR_S = "1767225600"
+
+# What is asked.
+
+NAMES = st.text("ab/:*", min_size=1, max_size=4) | st.sampled_from(
+    ["lamp-9", "lamp-9/a", "a/lamp-9", "*", "?", "+/#", "${iot:ClientId}", "x:topic/a", "a\u00e9", "", NEW_YEAR_S]
+)
+REQUESTS = st.tuples(st.sampled_from((*HOT, *HOT, *Action)), NAMES)
+
+# Patterns.
+
+_VARIABLES = (
+    "${iot:ClientId}",
+    "${IOT:CLIENTID}",
+    "${iot:Connection.Thing.ThingName}",
+    "${iot:Connection.Thing.ThingTypeName}",
+    "${iot:Connection.Thing.Attributes[room]}",
+    "${iot:Certificate.Subject.CommonName}",
+    "${iot:Certificate.Subject.OrganizationalUnit.1}",
+    "${iot:Certificate.Subject.OrganizationalUnit.List}",
+    "${aws:EpochTime}",
+    "${no:Such}",
+    "${*}",
+    "${?}",
+    "${$}",
+)
+_PIECES = st.sampled_from(("a", "b", "/", ":", "lamp-9", "$", "+", "*", "*", "?")) | st.sampled_from(_VARIABLES)
+_PATTERNS = st.lists(_PIECES, max_size=4).map("".join)
+_LITERALS = NAMES.filter(lambda name: "${" not in name)
+_ARN_STARTS = st.sampled_from(
+    ["arn:aws:iot:local:000000000000:"] * 6
+    + ["arn:aws:iot:*:*:", "arn:aws:iot:local:*:", "arn:*:iot:loc?l:000000000000:", "arn:aws:iot:other:000000000000:"]
+)
+_TYPES = st.sampled_from(["topic/"] * 4 + ["topicfilter/", "client/", "thing/", "topic", "*", ""])
+ARNS = st.builds("{}{}{}".format, _ARN_STARTS, _TYPES, _PATTERNS | _LITERALS | st.just("*"))
+RESOURCES = st.just("*") | st.just("arn:aws:iot:*") | ARNS | ARNS | ARNS | ARNS
+
+# Conditions: for each kind of value the operators, the policies' values and the keys that have such values.
+
+_STRINGS = ("Equals", "NotEquals", "EqualsIgnoreCase", "NotEqualsIgnoreCase", "Like", "NotLike")
+_ORDERS = ("Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
+_ATTACHED = "${iot:Connection.Thing.IsAttached}"
+_NUMBERS = ("7", "7.0", "8", "1e1", "-1", "1.3", "89", "90", "1007", NEW_YEAR_S)
+_KINDS: dict[str, tuple[tuple[str, ...], st.SearchStrategy[str], tuple[str, ...]]] = {
+    "text": (
+        tuple(f"String{each}" for each in _STRINGS),
+        _PATTERNS | st.sampled_from(["lamp-9", "Lamp", "a", "A", "ops", "token", "PersistentConnect", "LastWill"]),
+        (
+            "iot:ClientId",
+            "iot:clientID",
+            "iot:Connection.Thing.ThingName",
+            "iot:Connection.Thing.ThingTypeName",
+            "iot:Connection.Thing.Attributes[room]",
+            "iot:connection.thing.attributes[ROOM]",
+            "iot:DomainName",
+            "iot:CertificateId",
+            "iot:Certificate.Subject.CommonName",
+            "iot:Certificate.Subject.OrganizationalUnit",
+            "iot:Certificate.Subject.OrganizationalUnit.1",
+            "iot:Certificate.Subject.AlternativeName.DNSName",
+            "troth:EnrollmentMethod",
+            "troth:KeyProtection",
+            "troth:Consent",
+            "troth:MessageSigned",
+            "no:Such",
+        ),
+    ),
+    "list": (
+        tuple(f"String{each}" for each in _STRINGS),
+        _PATTERNS | st.sampled_from(["ops", "admin", "PersistentConnect", "LastWill"]),
+        ("iot:ConnectAttributes", "iot:Certificate.Subject.OrganizationalUnit.List", "iot:Certificate.AvailableKeys"),
+    ),
+    "number": (
+        tuple(f"Numeric{each}" for each in _ORDERS),
+        st.sampled_from(_NUMBERS),
+        (
+            "iot:Connection.Thing.Attributes[level]",
+            "iot:Certificate.SerialNumber",
+            "troth:TlsVersion",
+            "troth:CertificateAgeDays",
+            "troth:CertificateDaysLeft",
+            "aws:EpochTime",
+        ),
+    ),
+    "date": (
+        tuple(f"Date{each}" for each in _ORDERS),
+        st.sampled_from([BEFORE, NEW_YEAR, AFTER, "2026", "2026-01", "2026-01-01T01:00:00+01:00", NEW_YEAR_S]),
+        ("aws:CurrentTime", "aws:EpochTime"),
+    ),
+    "flag": (
+        ("Bool",),
+        st.sampled_from(["true", "false", "TRUE", _ATTACHED]),
+        ("iot:Connection.Thing.IsAttached", "iot:Connection.Thing.Attributes[flag]"),
+    ),
+    "address": (
+        ("IpAddress", "NotIpAddress"),
+        st.sampled_from(["192.0.2.0/24", "192.0.2.7", "2001:db8::/32", "::ffff:192.0.2.0/120", "198.51.100.0/24"]),
+        ("aws:SourceIp",),
+    ),
+    "arn": (
+        ("ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"),
+        ARNS,
+        ("iot:LastWillTopic",),
+    ),
+    "bytes": (
+        ("BinaryEquals",),
+        st.sampled_from(["aGk=", "aGl=", ""]),
+        ("iot:Connection.Thing.Attributes[blob]",),
+    ),
+}
+_ALL_KEYS = tuple(key for _, _, keys in _KINDS.values() for key in keys)
+
+
+def _one_or_many(values: st.SearchStrategy[str], min_size: int) -> st.SearchStrategy[Any]:
+    return values | st.lists(values, min_size=min_size, max_size=3)
+
+
+def _compared(keys: tuple[str, ...], values: st.SearchStrategy[str]) -> st.SearchStrategy[Json]:
+    return st.dictionaries(st.sampled_from(keys), _one_or_many(values, 0), min_size=1, max_size=2)
+
+
+def _condition(kind: str) -> st.SearchStrategy[Json]:
+    """One operator that compares one or two keys, most of them with values of a kind that it can compare."""
+    operators, values, keys = _KINDS[kind]
+    names = st.builds(
+        "{}{}{}".format,
+        st.sampled_from(("", "", "", "ForAllValues:", "ForAnyValue:")),
+        st.sampled_from(operators),
+        st.sampled_from(("", "", "IfExists")),
+    )
+    fitting, any_keys = _compared(keys, values), _compared(_ALL_KEYS, values)
+    return st.builds(lambda name, compared: {name: compared}, names, fitting | fitting | fitting | any_keys)
+
+
+_PRESENCE = st.builds(lambda compared: {"Null": compared}, _compared(_ALL_KEYS, st.sampled_from(["true", "false"])))
+CONDITIONS = st.one_of(*map(_condition, _KINDS), _PRESENCE)
+
+# Statements and documents.
+
+_ACTIONS = st.sampled_from(
+    ["iot:Publish", "iot:*Publish", "iot:Receive", "iot:Subscribe", "iot:Connect", "*", "iot:*", "IOT:PUB*", "s3:*"]
+)
+
+
+def statements(*effects: str) -> st.SearchStrategy[Json]:
+    """Return valid statements with one of the effects."""
+    return st.builds(
+        lambda effect, action, actions, resource, resources, conditions: {
+            "Effect": effect,
+            action: actions,
+            resource: resources,
+            "Condition": {name: compared for each in conditions for name, compared in each.items()},
+        },
+        st.sampled_from(effects),
+        st.sampled_from(["Action"] * 4 + ["NotAction"]),
+        _one_or_many(_ACTIONS, 1),
+        st.sampled_from(["Resource"] * 4 + ["NotResource"]),
+        _one_or_many(RESOURCES, 1),
+        st.lists(CONDITIONS, max_size=2),
+    )
+
+
+def _document(version: str | None, written: list[Json]) -> Json:
+    if version == "2012-10-17":
+        return {"Version": version, "Statement": written}
+    # There a variable is text, and no text but two can be compared by Bool.
+    plain = json.loads(json.dumps(written).replace(_ATTACHED, "true"))
+    return {"Statement": plain} | ({} if version is None else {"Version": version})
+
+
+DOCUMENTS = st.builds(
+    _document,
+    st.sampled_from(["2012-10-17"] * 5 + ["2008-10-17", None]),
+    st.lists(statements("Allow", "Allow", "Deny"), max_size=4),
+)
+
+
+# Connections.
+
+_TEXTS = st.sampled_from(["lamp-9", "a", "b", "A", "a/b", "x"])
+_ODD = st.sampled_from(["*", "?", "a*", "+", "#", "$", "${iot:ClientId}", "a=b,c", "a:b", "x" * 1024, "x" * 1025, ""])
+_MOMENTS = st.sampled_from([BEFORE, NEW_YEAR, AFTER])
+_OPTIONAL = {"certificate", "thing", "clientId"}
+
+
+def _maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values | values
+
+
+THINGS = st.fixed_dictionaries(
+    {"name": st.sampled_from(["lamp-9", "lamp-9", "a"])},
+    optional={
+        "type": _maybe(_TEXTS),
+        "attributes": st.fixed_dictionaries(
+            {},
+            optional={
+                "room": _TEXTS | _ODD,
+                "ROOM": _TEXTS,
+                "level": st.sampled_from([*_NUMBERS, "many", "192.0.2.7"]),
+                "flag": st.sampled_from(["true", "false", "yes"]),
+                "blob": st.sampled_from(["aGk=", "aGl=", "?"]),
+            },
+        ),
+        "attached": st.sampled_from([True, True, False]),
+        "exclusive": st.booleans(),
+    },
+)
+CERTIFICATES = st.fixed_dictionaries(
+    {"id": st.just("9f" * 32)},
+    optional={
+        "serialNumber": st.sampled_from(["1007", "7"]),
+        "subject": st.fixed_dictionaries(
+            {},
+            optional={
+                "CommonName": st.lists(_TEXTS | _ODD, max_size=2),
+                "OrganizationalUnit": st.lists(st.sampled_from(["ops", "admin", "a", "*"]), max_size=6),
+            },
+        ),
+        "san": st.fixed_dictionaries({}, optional={"DNSName": st.lists(_TEXTS, max_size=2)}),
+    },
+)
+CONTEXTS = st.fixed_dictionaries(
+    {
+        "certificate": CERTIFICATES,
+        "thing": _maybe(THINGS),
+        "sourceIp": st.sampled_from(["192.0.2.7", "192.0.3.1", "2001:db8::1", "::ffff:192.0.2.7"]),
+    },
+    optional={
+        "clientId": _maybe(_TEXTS | _ODD),
+        "protocol": st.sampled_from(["mqtt", "mqtt", "https"]),
+        "domainName": _TEXTS,
+        "connectAttributes": st.lists(st.sampled_from(["PersistentConnect", "LastWill"]), unique=True),
+        "lastWillTopic": NAMES,
+        "currentTime": _MOMENTS,
+        "tlsVersion": st.sampled_from(["1.2", "1.3"]),
+        "notBefore": st.sampled_from(["2025-12-31T00:00:00Z", "2025-10-03T00:00:00Z"]),
+        "notAfter": st.sampled_from(["2026-01-08T00:00:00Z", "2026-03-31T00:00:00Z"]),
+        "enrollmentMethod": st.sampled_from(["token", "ceremony"]),
+        "keyProtection": st.sampled_from(["tpm", "hsm"]),
+    },
+)
+
+
+def policies_of(written: list[Json]) -> list[NamedPolicy]:
+    """The documents as policies, each under a name of its own."""
+    return [NamedPolicy(f"p{number}", parse_document(json.dumps(each))) for number, each in enumerate(written)]
+
+
+def context_of(described: Json) -> ConnectionContext:
+    """The connection that the JSON describes."""
+    return read_context(context_members(parse_json(json.dumps(described)), ""), "", Realm())
+
+
+def likely_requests(written: list[Json]) -> list[tuple[str, str]]:
+    """Requests that the documents could be about: for each of their resources one with something for each wildcard."""
+    found: dict[tuple[str, str], None] = {}
+    for document in written:
+        for statement in document["Statement"]:
+            resources = statement.get("Resource", statement.get("NotResource"))
+            for resource in [resources] if isinstance(resources, str) else resources:
+                kind, _, name = resource.rpartition(":")[2].partition("/")
+                for text, stands_for in (("${iot:ClientId}", "lamp-9"), ("*", "a/"), ("?", "b")):
+                    name = name.replace(text, stands_for)
+                for action in {"topicfilter": HOT[2:3], "client": HOT[4:5]}.get(kind, HOT[:1] + HOT[3:4]):
+                    found[action, name] = None
+    return list(found)
+
+
+def case_of(written: list[Json], described: Json, request: tuple[str, str], expect: str) -> str:
+    """The same as a decided case, to be kept in ``vectors/``."""
+    action, name = request
+    realm = {"partition": "aws", "region": "local", "account": "000000000000"}
+    case = {
+        "policies": written,
+        "context": realm | described,
+        "request": {"action": action, "resource": name},
+        "expect": expect,
+    }
+    return json.dumps(case)
