@@ -3,8 +3,11 @@
 See docs/decisions/0004. Needs no network.
 """
 
+import fcntl
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +17,7 @@ from troth.app.home import Home, open_home
 from troth.app.profiles import built_in_profiles
 from troth.app.settings import Settings, build_settings, parse_address
 from troth.app.settings_file import render_settings
+from troth.app.wiring.database import find_database
 from troth.app.wiring.door import open_door
 from troth.authority.hierarchy import INIT, found
 from troth.authority.issue import CEREMONY
@@ -25,7 +29,7 @@ from troth.keys.file import generate, write_key
 from troth.keys.files import PUBLIC, write_private
 from troth.keys.requests import build_request
 from troth.registry.issuers import chain_of, get_issuer, list_issuers
-from troth.store import migrate
+from troth.store import migrate, revision
 from troth.store.connect import Database, connect
 from troth.store.read import read
 from troth.x509.algorithms import KeyAlgorithm
@@ -55,7 +59,7 @@ def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: 
     """Make a home at `path`; return False when there is one already, which only gets the newest schema.
 
     Finishes what an earlier call left. Raises `Fault`: misconfigured (names, URL, a folder that is not ours or cannot
-    be written), conflict (a database that already has a hierarchy; a home of another site).
+    be written), conflict (a database that already has a hierarchy; a home of another site; a call at the same time).
     """
     home = Home(path.absolute())
     staging = home.path / STAGING
@@ -68,21 +72,26 @@ def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: 
     settings = build_settings(tables, environment, source="troth init")
     try:
         _prepare_folder(home)
-        if not (staging / COMPLETE).exists():
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir(mode=0o700)
-            _build(Home(staging), settings, birth, clock)
-            write_private(staging / COMPLETE, b"")
-        _move_in(staging, home)
+        with _alone(home):
+            if not (staging / COMPLETE).exists():
+                shutil.rmtree(staging, ignore_errors=True)
+                staging.mkdir(mode=0o700)
+                _build(Home(staging), settings, birth, clock)
+                write_private(staging / COMPLETE, b"")
+            _move_in(staging, home)
     except OSError as error:
         raise Fault(Kind.MISCONFIGURED, f"cannot make a home in {path}: {error.strerror}") from error
     return True
 
 
 def _upgrade(home: Home, settings: Settings) -> None:
-    """Bring the database of an older version to this one's schema; nothing happens to one that has it."""
-    db = connect(settings.store.url, home.path)
+    """Bring the database of an older version to this one's schema; nothing happens to one that has it.
+
+    Where the home's database is gone none is made: an empty one would only hide the loss.
+    """
+    db = find_database(home, settings)
     try:
+        revision.require(db)
         migrate.upgrade(db)
     finally:
         db.dispose()
@@ -106,6 +115,24 @@ def _prepare_folder(home: Home) -> None:
             Kind.MISCONFIGURED, f"{home.path} is not empty: it has {foreign[0]}", hint="give an empty or a new folder"
         )
     home.path.chmod(0o700)
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Keep every other init out of the home. Raises `Fault` (conflict) when one is in it, or has just made it."""
+    descriptor = os.open(home.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    hint = "wait until it has ended, then do this again"
+    at_work = Fault(Kind.CONFLICT, f"another troth init is at work in {home.path}", hint=hint)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise at_work from error
+        if home.exists and not (home.path / STAGING).exists():
+            raise at_work
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _build(home: Home, settings: Settings, birth: Birth, clock: Clock) -> None:

@@ -35,12 +35,23 @@ def check(db: Database) -> None:
 
     Raises `Fault`: misconfigured, with what to do, when it is missing, older or newer; unavailable.
     """
+    revision = require(db)
+    if revision != REVISIONS[-1]:
+        hint = "run `troth init`, which also upgrades"
+        raise Fault(Kind.MISCONFIGURED, "the database has an older schema", detail=f"revision {revision}", hint=hint)
+
+
+def require(db: Database) -> str:
+    """Return the revision of the schema, one that is known, of a database that was used before.
+
+    Raises `Fault`: misconfigured when there is none, or one of a newer version; unavailable.
+    """
     revision = current(db)
     refuse_unknown(revision)
-    if revision != REVISIONS[-1]:
-        what = "has no troth schema" if revision is None else "has an older schema"
-        hint = "run `troth init`, which also upgrades"
-        raise Fault(Kind.MISCONFIGURED, f"the database {what}", detail=f"revision {revision}", hint=hint)
+    if revision is None:
+        hint = "look whether [store] url names this home's database, or restore a backup"
+        raise Fault(Kind.MISCONFIGURED, "the database has no troth schema", hint=hint)
+    return revision
 
 
 def refuse_unknown(revision: str | None) -> None:
