@@ -46,8 +46,10 @@ SUBSTITUTED_CHARS_MAX: Final = 1024
 """Characters of a certificate attribute that a policy variable can stand for (AWS: 1,024)."""
 DECISIONS_CACHED_MAX: Final = 512
 """Decisions that one grant remembers, for each of publish, subscribe, receive and retain."""
-DECISION_CACHED_CHARS_MAX: Final = 256
+DECISION_CACHED_CHARS_MAX: Final = 128
 """Characters of the longest topic whose decision a grant remembers."""
+POLICY_SETS_KEPT_MAX: Final = 1024
+"""Sets of policies that one worker keeps compiled beside those of its live connections."""
 
 # MQTT 3.1.1: what the wire format itself can say.
 MQTT_REMAINING_LENGTH_MAX: Final = 268_435_455

@@ -5,15 +5,17 @@ Statements are known by their place among all of them, from 0. Decides nothing (
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from troth.limits import POLICY_SETS_KEPT_MAX
 from troth.policy.actions import Action
 from troth.policy.attachment import NamedPolicy
 from troth.policy.condition import Condition
 from troth.policy.context import VOLATILE_KEYS, RequestKeys
 from troth.policy.index import NOWHERE, Draft, Index
 from troth.policy.pattern import Glob, Shape
-from troth.policy.statement import Effect, Statement
+from troth.policy.statement import Document, Effect, Statement
 
 # A look at an enumeration's member costs more than what is done with it here.
 _DENY: Final = Effect.DENY
@@ -62,6 +64,21 @@ class Compiled:
             else:
                 shared.add(place, statement, _NO_KEYS)
         return _Share(*shared.indexes(), tuple(open_))
+
+
+class Compiler:
+    """Compiles each set of policies once, however many hold it; the sets that were last asked for are kept."""
+
+    def __init__(self, kept_max: int = POLICY_SETS_KEPT_MAX) -> None:
+        self._compiled = lru_cache(kept_max)(_compile)
+
+    def compile(self, policies: Iterable[NamedPolicy]) -> Compiled:
+        """Return the policies compiled. Documents are told apart by what they are, not by what they say."""
+        return self._compiled(tuple((policy.name, policy.document) for policy in policies))
+
+
+def _compile(policies: tuple[tuple[str, Document], ...]) -> Compiled:
+    return Compiled(NamedPolicy(name, document) for name, document in policies)
 
 
 @dataclass(frozen=True, slots=True)

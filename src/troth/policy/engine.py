@@ -28,8 +28,8 @@ class Grant:
     With `now`, statements that read what may change are decided anew for every request; without it, time stands still
     at ``context.current_time``.
 
-    Memory: besides its policies, four times `DECISIONS_CACHED_MAX` topics of `DECISION_CACHED_CHARS_MAX` characters at
-    most, whatever the client invents.
+    Memory: what of its policies depends on the principal; and four times `DECISIONS_CACHED_MAX` topics of
+    `DECISION_CACHED_CHARS_MAX` characters at most, whatever the client invents: 0.5 MiB of ASCII, 1.4 MiB at worst.
     """
 
     __slots__ = ("_compiled", "_context", "_keys", "_now", "_publish", "_receive", "_retain", "_rules", "_subscribe")

@@ -60,9 +60,9 @@ class Statement:
         return any(glob.matches(arn) for glob in resources) != self.except_resources
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """A policy document that has been read and found valid."""
+    """A policy document that has been read and found valid. It is equal to itself only: so it is cheap to tell apart."""
 
     version: str
     statements: tuple[Statement, ...]

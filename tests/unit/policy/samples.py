@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
+from tests.unit.policy import generators
 
 from troth.names import Realm
 from troth.policy.attachment import NamedPolicy
@@ -63,97 +63,7 @@ def deny(action: str = "iot:Publish", resource: str = "topic/a", **others: Any) 
     return statement(action, resource, effect="Deny", **others)
 
 
-# What follows is small on purpose: few words, so that patterns and requests often meet.
-
-NAMES = st.text("ab/", min_size=1, max_size=4) | st.sampled_from(["lamp-9", "lamp-9/a", "*", "${iot:ClientId}"])
-REQUESTS = st.tuples(
-    st.sampled_from(["iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive", "iot:Connect"]), NAMES
-)
-
-_PIECES = (
-    "a",
-    "b",
-    "/",
-    "*",
-    "?",
-    "${*}",
-    "${iot:ClientId}",
-    "${iot:Connection.Thing.ThingTypeName}",
-    "${iot:Connection.Thing.Attributes[room]}",
-    "${iot:Certificate.Subject.CommonName}",
-    "${no:Such}",
-)
-_OPERATORS = (
-    "StringEquals",
-    "StringNotEquals",
-    "StringLike",
-    "StringEqualsIfExists",
-    "ForAllValues:StringLike",
-    "ForAnyValue:StringNotEquals",
-    "StringNotEqualsIgnoreCase",
-    "ArnLike",
-)
-_KEYS = (
-    "iot:ClientId",
-    "iot:Connection.Thing.ThingTypeName",
-    "iot:Connection.Thing.Attributes[room]",
-    "iot:Connection.Thing.IsAttached",
-    "iot:Certificate.Subject.OrganizationalUnit.List",
-    "iot:ConnectAttributes",
-)
-_PATTERNS = st.lists(st.sampled_from(_PIECES), max_size=4).map("".join)
-_RESOURCES = st.just("*") | st.builds(
-    lambda kind, name: arn(kind + name),
-    st.sampled_from(["topic/", "topic/", "topicfilter/", "client/", "*"]),
-    _PATTERNS,
-)
-_VALUES = st.lists(st.sampled_from(["true", "false", "${iot:Connection.Thing.IsAttached}"]), max_size=2)
-_COMPARISONS = st.dictionaries(
-    st.sampled_from(_OPERATORS), st.dictionaries(st.sampled_from(_KEYS), _VALUES, min_size=1, max_size=2), max_size=1
-)
-_OTHER_CONDITIONS = st.sampled_from(
-    [
-        {},
-        {"Bool": {"iot:Connection.Thing.IsAttached": "true"}},
-        {"Null": {"iot:ConnectAttributes": "true"}},
-        {"DateLessThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}},
-        {"DateGreaterThanEquals": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}},
-    ]
-)
-_ACTIONS = st.lists(
-    st.sampled_from(["iot:Publish", "iot:*Publish", "iot:Receive", "iot:Subscribe", "iot:Connect", "*"]),
-    min_size=1,
-    max_size=2,
-)
-STATEMENTS = st.builds(
-    lambda effect, action, actions, resource, resources, condition: {
-        "Effect": effect,
-        action: actions,
-        resource: resources,
-        "Condition": condition,
-    },
-    st.sampled_from(["Allow", "Allow", "Deny"]),
-    st.sampled_from(["Action", "Action", "Action", "NotAction"]),
-    _ACTIONS,
-    st.sampled_from(["Resource", "Resource", "Resource", "NotResource"]),
-    st.lists(_RESOURCES, min_size=1, max_size=3),
-    _COMPARISONS | _OTHER_CONDITIONS,
-)
-POLICIES = st.lists(
-    st.builds(
-        lambda name, version, statements: policy(*statements, name=name, version=version),
-        st.sampled_from(["tank", "home"]),
-        st.sampled_from(["2012-10-17", "2012-10-17", "2008-10-17", None]),
-        st.lists(STATEMENTS, max_size=3),
-    ),
-    max_size=3,
-)
-CONTEXTS = st.builds(
-    lambda client_id, thing, protocol, attributes: replace(
-        CONTEXT, client_id=client_id, thing=thing, protocol=protocol, connect_attributes=attributes
-    ),
-    NAMES,
-    st.sampled_from([THING, Thing("b", None, {"room": "*"}), None]),
-    st.sampled_from(["mqtt", "https"]),
-    st.sampled_from([(), ("LastWill",)]),
-)
+STATEMENTS = generators.statements("Allow", "Allow", "Deny")
+POLICIES = st.lists(generators.DOCUMENTS, max_size=3).map(generators.policies_of)
+CONTEXTS = generators.CONTEXTS.map(generators.context_of)
+REQUESTS = generators.REQUESTS
