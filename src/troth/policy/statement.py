@@ -62,7 +62,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """A policy document that has been read and found valid. It is equal to itself only: so it is cheap to tell apart."""
+    """A policy document that has been read and found valid; equal to itself only, which makes it cheap to tell apart."""
 
     version: str
     statements: tuple[Statement, ...]
