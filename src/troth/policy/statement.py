@@ -62,7 +62,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """A policy document that has been read and found valid; equal to itself only, which makes it cheap to tell apart."""
+    """A policy document that was read and found valid; equal to itself only, which makes it cheap to tell apart."""
 
     version: str
     statements: tuple[Statement, ...]
