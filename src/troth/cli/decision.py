@@ -30,7 +30,7 @@ def list_(
             answer_table(counted, ["action", "outcome", "reason", "count"], as_json=as_json, empty="nothing yet")
             return
         found = decisions.list_decisions(connection, denied=denied, limit=limit)
-    columns = ["at", "address", "thing", "action", "resource", "outcome", "reason"]
+    columns = ["id", "at", "address", "thing", "action", "resource", "outcome", "reason"]
     answer_table([asdict(each) for each in found], columns, as_json=as_json, empty="no decisions")
 
 

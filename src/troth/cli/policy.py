@@ -1,23 +1,24 @@
-"""``troth policy``: what an identity may do."""
+"""``troth policy``: what an identity may do.
 
-import sys
+What works on files alone needs nothing of the server, so each command on a home loads that for itself.
+"""
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from troth.cli.documents import FileArgument, read_document_text
 from troth.cli.output import answer, answer_table
+from troth.cli.policy_diff import diff
+from troth.cli.policy_explain import explain
+from troth.cli.policy_files import lint, simulate, validate
+from troth.cli.policy_vectors import vectors
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, opened
 from troth.errors import Fault, Kind
-from troth.journal.change import change
-from troth.limits import DEFAULT, POLICY_DOCUMENT_CHARS_MAX
-from troth.policy.document import parse_document
-from troth.registry import certificates, policies
-from troth.store.read import read
 
 app = typer.Typer()
 
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="The policy document in JSON; - is stdin.")]
 NameArgument = Annotated[str, typer.Argument(help="The policy's name.")]
 ThingOption = Annotated[str | None, typer.Option("--thing", help="The thing it is about.")]
 CertOption = Annotated[
@@ -28,7 +29,10 @@ CertOption = Annotated[
 @app.command()
 def create(name: NameArgument, file: FileArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     """Create a policy from a document. The document is checked first; what is wrong is named with its place."""
-    text = _text(file)
+    from troth.journal.change import change
+    from troth.registry import policies
+
+    text = read_document_text(file)
     with opened(home) as here, change(here.db, here.clock, here.actor) as changing:
         made = policies.create_policy(changing, name, text, here.settings.limits.resolve())
     answer({"name": made.name, "version": made.version}, f"created policy {name}", as_json=as_json)
@@ -42,6 +46,9 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List policies by name."""
+    from troth.registry import policies
+    from troth.store.read import read
+
     with opened(home) as here, read(here.db) as connection:
         found = policies.list_policies(connection, after, limit)
     rows = [{"name": each.name, "version": each.version, "created_at": each.created_at} for each in found]
@@ -51,6 +58,9 @@ def list_(
 @app.command()
 def show(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     """Show a policy's document and what it is attached to."""
+    from troth.registry import policies
+    from troth.store.read import read
+
     with opened(home) as here, read(here.db) as connection:
         policy = policies.get_policy(connection, name)
         targets = policies.list_targets(connection, name)
@@ -88,15 +98,18 @@ def detach(
     _attachment(name, thing, cert, home, attach=False, as_json=as_json)
 
 
-@app.command()
-def validate(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Check a policy document without a home."""
-    document = parse_document(_text(file), DEFAULT)
-    count = len(document.statements)
-    answer({"valid": True, "statements": count}, f"valid: {count} statements", as_json=as_json)
+app.command()(validate)
+app.command()(lint)
+app.command()(explain)
+app.command()(simulate)
+app.command()(diff)
+app.command()(vectors)
 
 
 def _attachment(name: str, thing: str | None, cert: str | None, home: Path, *, attach: bool, as_json: bool) -> None:
+    from troth.journal.change import change
+    from troth.registry import certificates, policies
+
     if (thing is None) == (cert is None):
         raise Fault(Kind.MALFORMED, "say what to attach to", hint="give one of --thing T and --cert ID")
     with opened(home) as here, change(here.db, here.clock, here.actor) as changing:
@@ -106,13 +119,3 @@ def _attachment(name: str, thing: str | None, cert: str | None, home: Path, *, a
     target = f"thing {thing}" if thing else f"certificate {found}"
     text = f"attached {name} to {target}" if attach else f"detached {name} from {target}"
     answer({"policy": name, "thing": thing, "certificate_id": found, "attached": attach}, text, as_json=as_json)
-
-
-def _text(file: str) -> str:
-    try:
-        raw = sys.stdin.buffer.read(POLICY_DOCUMENT_CHARS_MAX * 4 + 1) if file == "-" else Path(file).read_bytes()
-        return raw.decode("utf-8")
-    except OSError as error:
-        raise Fault(Kind.MISCONFIGURED, f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise Fault(Kind.MALFORMED, f"{file} is not UTF-8 text") from error

@@ -1,4 +1,7 @@
-"""What every command on a home shares: its options, and the way to the home's database."""
+"""What every command on a home shares: its options, and the way to the home's database.
+
+Nothing of the server is loaded before a home is opened: some commands do without one.
+"""
 
 import getpass
 import logging
@@ -8,16 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from troth.app import logs
-from troth.app.home import Home, open_home
-from troth.app.settings import Settings
-from troth.app.wiring.database import open_database
 from troth.clock import Clock, SystemClock, parse_duration
-from troth.store.connect import Database
+
+if TYPE_CHECKING:
+    from troth.app.home import Home
+    from troth.app.settings import Settings
+    from troth.store.connect import Database
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="TROTH_HOME", help="The home to work on.", show_default=True)
@@ -33,9 +36,9 @@ HOME: Final = Path("home")
 class Opened:
     """A home with its database at hand, and who works on it."""
 
-    home: Home
-    settings: Settings
-    db: Database
+    home: "Home"
+    settings: "Settings"
+    db: "Database"
     clock: Clock
     actor: str
 
@@ -43,6 +46,10 @@ class Opened:
 @contextmanager
 def opened(path: Path) -> Iterator[Opened]:
     """Open the home at `path` for one command. Raises `Fault` when it or its database cannot be used."""
+    from troth.app import logs
+    from troth.app.home import open_home
+    from troth.app.wiring.database import open_database
+
     logs.configure("cli", "console", level=logging.WARNING)
     home, settings = open_home(path, os.environ)
     db = open_database(home, settings)

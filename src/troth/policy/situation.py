@@ -4,13 +4,15 @@ Knows no policy and no file. Every member may be left out or be ``null``; a ``cl
 the thing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 from troth.names import Realm
 from troth.policy.context import ConnectionContext, Thing, resolve_thing
 from troth.policy.elements import inside, items, known_members, members, refuse, shown, string
+from troth.policy.statement import Document
 from troth.x509.certificates import CertificateAttributes
 
 NO_CERTIFICATE: Final = "0" * 64
@@ -39,6 +41,21 @@ _MEMBERS: Final = (
 )
 _THING_MEMBERS: Final = ("name", "type", "attributes", "attached", "exclusive", "groups")
 _CERTIFICATE_MEMBERS: Final = ("id", "serialNumber", "subject", "issuer", "san", "issuerAlternativeName")
+
+
+def realm_of(documents: Iterable[Document]) -> Realm:
+    """Return where the resources of documents are: each part of the ARN as the first of them says it that says it."""
+    default = Realm()
+    parts = {"partition": 1, "region": 3, "account": 4}
+    found: dict[str, str] = {}
+    for document in documents:
+        for statement in document.statements:
+            for word in statement.written.resources:
+                arn = word.text.split(":", 5)
+                for name, place in parts.items():
+                    if len(arn) > place and arn[place] and not frozenset("*?").intersection(arn[place]):
+                        found.setdefault(name, arn[place])
+    return replace(default, **found)
 
 
 def context_members(value: object, place: str) -> dict[str, object]:

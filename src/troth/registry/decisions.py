@@ -87,6 +87,12 @@ def list_decisions(
     return [_row(row) for row in reversed(rows)]
 
 
+def find_decision(connection: Connection, number: int) -> DecisionRow | None:
+    """Return the decision with this number in the log; None when there is none, or no longer."""
+    row = connection.execute(select(tables.decisions).where(_COLUMNS.id == number)).one_or_none()
+    return None if row is None else _row(row)
+
+
 def list_counts(connection: Connection) -> dict[DecisionKey, int]:
     """Return how often each kind of decision has been made since the home was created."""
     rows = connection.execute(select(tables.decision_counts).order_by(*tables.decision_counts.primary_key))
