@@ -17,9 +17,10 @@ from troth.limits import Limits
 from troth.names import Realm
 from troth.policy.actions import Action, request_resource
 from troth.policy.attachment import effective
+from troth.policy.compiled import Compiler
 from troth.policy.context import ConnectionContext, resolve_thing
 from troth.policy.decision import Decision
-from troth.policy.engine import Grant, make_grant
+from troth.policy.engine import Grant
 from troth.protocols.mqtt import Connect
 from troth.registry.certificates import CertificateState
 from troth.x509.profiles import Purpose
@@ -34,6 +35,8 @@ class Peer:
     port: int
     server_name: str | None
     """The name that it asked for, unverified."""
+    tls_version: str
+    """``1.2`` or ``1.3``."""
 
     @property
     def address(self) -> str:
@@ -68,6 +71,7 @@ class Admission:
         self._realm = realm
         self._client_id_bytes_max = limits.client_id_bytes_max
         self._is_state_known = is_state_known
+        self._compiler = Compiler()
 
     async def principal(self, certificate_id: str) -> Known:
         """Return the principal of a certificate that is in force now, reflecting all changes that are known here.
@@ -110,9 +114,13 @@ class Admission:
             domain_name=peer.server_name,
             connect_attributes=_attributes_of(connect),
             last_will_topic=connect.will.topic if connect.will else None,
+            tls_version=peer.tls_version,
+            not_before=known.not_before,
+            not_after=known.not_after,
+            enrollment_method=known.method,
         )
         policies = effective(known.policies, known.certificate_id, thing, client_id)
-        grant = make_grant(policies, context, self._clock.now)
+        grant = Grant(self._compiler.compile(policies), context, self._clock.now)
         will = _first_denial(_will_decisions(grant, connect))
         _require(grant.decide(Action.CONNECT, client_id), Reason.CONNECT_DENIED, will)
         _require(will, Reason.WILL_DENIED, will)

@@ -50,6 +50,8 @@ class Known:
     issuer_id: str
     purpose: Purpose | None
     """What its issuer certifies; None when the issuer is not known here."""
+    method: str
+    """How its holder proved who it is when it was issued."""
     attributes: CertificateAttributes
     things: tuple[Thing, ...]
     policies: tuple[NamedPolicy, ...] | None
@@ -157,6 +159,7 @@ class Principals:
             not_after=row.not_after,
             issuer_id=row.issuer_id,
             purpose=purpose,
+            method=row.method,
             attributes=attributes(x509.load_der_x509_certificate(row.der)),
             things=tuple(Thing(each.name, each.type, each.attributes, each.exclusive) for each in principal.things),
             policies=self._readable(principal.policies),

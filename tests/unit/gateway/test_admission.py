@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.fixtures.mqtt import allow, deny, policy
@@ -25,7 +26,7 @@ from troth.x509.certificates import CertificateAttributes
 from troth.x509.profiles import Purpose
 
 CERTIFICATE_ID = "c" * 64
-PEER = Peer(CERTIFICATE_ID, "127.0.0.1", 50000, "home.example")
+PEER = Peer(CERTIFICATE_ID, "127.0.0.1", 50000, "home.example", "1.3")
 ME = "${iot:Connection.Thing.ThingName}"
 
 
@@ -40,6 +41,7 @@ KNOWN = Known(
     not_after=NOON + timedelta(days=1),
     issuer_id="i" * 64,
     purpose=Purpose.DEVICES,
+    method="token",
     attributes=CertificateAttributes(CERTIFICATE_ID, "1", {"CommonName": ("lamp-1",)}, {}, {}, {}),
     things=(Thing("lamp-1", exclusive=True),),
     policies=(named(allow("iot:Connect", f"client/{ME}"), allow("iot:Publish", f"topic/{ME}/*")),),
@@ -98,6 +100,48 @@ def test_policies_count_by_what_they_are_attached_to() -> None:
     for kind, target in ((TargetKind.CERTIFICATE, "d" * 64), (TargetKind.THING, "lamp-2")):
         refused = refusal(replace(KNOWN, policies=(named(*rights, kind=kind, target=target),)))
         assert refused.reason is Reason.CONNECT_DENIED
+
+
+@pytest.mark.parametrize(
+    ("operator", "key", "value", "others"),
+    [
+        ("NumericGreaterThanEquals", "troth:TlsVersion", "1.3", {"peer": replace(PEER, tls_version="1.2")}),
+        ("StringEquals", "troth:EnrollmentMethod", "token", {"known": {"method": "ceremony"}}),
+        ("NumericLessThan", "troth:CertificateAgeDays", "30", {"known": {"not_before": NOON - timedelta(days=30)}}),
+        ("NumericGreaterThan", "troth:CertificateDaysLeft", "0", {"known": {"not_after": NOON + timedelta(hours=23)}}),
+        ("DateLessThan", "aws:CurrentTime", f"{NOON + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}", {"at_s": 1}),
+    ],
+)
+def test_what_a_policy_can_ask_of_connection_certificate_and_time(
+    operator: str, key: str, value: str, others: dict[str, Any]
+) -> None:
+    connect = allow("iot:Connect", "client/*") | {"Condition": {operator: {key: value}}}
+    known = replace(KNOWN, policies=(named(connect),))
+    assert admit(known).client_id
+    with pytest.raises(Refusal) as caught:
+        admit(
+            replace(known, **others.get("known", {})),
+            at=NOON + timedelta(seconds=others.get("at_s", 0)),
+            peer=others.get("peer", PEER),
+        )
+    assert caught.value.reason is Reason.CONNECT_DENIED
+
+
+@pytest.mark.parametrize("key", ["troth:KeyProtection", "troth:Consent", "troth:MessageSigned"])
+def test_what_nobody_has_asserted_has_no_value(key: str) -> None:
+    connect = allow("iot:Connect", "client/*") | {"Condition": {"Null": {key: "false"}}}
+    assert refusal(replace(KNOWN, policies=(named(connect),))).reason is Reason.CONNECT_DENIED
+
+
+def test_rights_end_with_the_days_that_they_were_given_for() -> None:
+    dated = allow("iot:Publish", "topic/x") | {"Condition": {"NumericGreaterThan": {"troth:CertificateDaysLeft": "0"}}}
+    known = replace(KNOWN, policies=(named(allow("iot:Connect", "client/*"), dated),))
+    clock = FakeClock(NOON)
+    principals = Principals.__new__(Principals)
+    grant = Admission(principals, clock, Realm(), DEFAULT, lambda: True).admit(known, PEER, CONNECT).grant
+    assert grant.may_publish("x")
+    clock.advance(timedelta(seconds=1))
+    assert not grant.may_publish("x")
 
 
 def test_which_thing_it_is_may_depend_on_the_client_id() -> None:

@@ -90,7 +90,8 @@ class Session(asyncio.Protocol):
         tls: PeerTLS = transport.get_extra_info("tls")
         assert tls.certificate is not None, "the door lets nobody in without one"
         host, port = transport.get_extra_info("peername")[:2]
-        self._peer = Peer(certificate_id(tls.certificate), host, port, tls.server_name)
+        version = tls.version.removeprefix("TLSv")
+        self._peer = Peer(certificate_id(tls.certificate), host, port, tls.server_name, version)
         self._denials = Denials(self._gate.report, Who(random_id(), self._peer.address, self._peer.certificate_id))
         self._transport.set_write_buffer_limits(high=self._gate.limits.write_queue_bytes_max)
         self._gate.roster.enter(self)
