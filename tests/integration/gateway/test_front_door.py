@@ -143,6 +143,28 @@ def test_without_a_policy_nobody_is_let_in(house: House, log: Log) -> None:
     assert event["reason"] == "connect-denied"
 
 
+@pytest.mark.parametrize(
+    ("operator", "key", "true", "false"),
+    [
+        ("StringEquals", "troth:TlsVersion", "1.3", "1.2"),
+        ("StringEquals", "troth:EnrollmentMethod", "test", "token"),
+        ("NumericLessThan", "troth:CertificateAgeDays", "1", "0"),
+        ("NumericGreaterThan", "troth:CertificateDaysLeft", "0", "100000"),
+        ("DateGreaterThan", "aws:CurrentTime", "2026-01-01T00:00:00Z", "9999-01-01T00:00:00Z"),
+        ("IpAddress", "aws:SourceIp", "127.0.0.0/8", "192.0.2.0/24"),
+    ],
+)
+def test_policies_know_how_a_device_comes(
+    house: House, log: Log, operator: str, key: str, true: str, false: str
+) -> None:
+    for value, code in ((true, 0), (false, 5)):
+        connect = allow("iot:Connect", "client/*") | {"Condition": {operator: {key: value}}}
+        lamp = house.thing(connect)
+        talk = house.talk(lamp)
+        assert talk.connect(name_of(lamp)).code == code
+        assert [event["reason"] for event in log.of(talk, "connection.refused")] == ["connect-denied"] * (code != 0)
+
+
 def test_a_deactivated_certificate_is_refused_until_it_is_activated(house: House, log: Log) -> None:
     lamp = house.thing()
     for state, code in ((CertificateState.INACTIVE, 5), (CertificateState.ACTIVE, 0)):
