@@ -1,9 +1,12 @@
 """Whole platforms, each running once per session and worker: on the embedded broker and on Mosquitto."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.fixtures.brokers import mosquitto_broker
+from tests.fixtures.platform import Platform
 from tests.fixtures.story import Story
 
 from troth.gateway.mqtt.upstream import Broker
@@ -45,3 +48,25 @@ def story(request: pytest.FixtureRequest) -> Story:
     """A platform on each kind of broker in turn."""
     found: Story = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def born(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that nothing runs in, to be copied."""
+    platform = Platform(tmp_path_factory.mktemp("born") / "home").init()
+    return platform.home
+
+
+@pytest.fixture
+def home(born: Path, tmp_path: Path) -> Path:
+    """A home of one's own."""
+    return Path(shutil.copytree(born, tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose keys are encrypted, and the file with the passphrase beside it."""
+    folder = tmp_path_factory.mktemp("encrypted")
+    (folder / "passphrase").write_text("correct horse battery\n")
+    Platform(folder / "home").init("--passphrase-file", str(folder / "passphrase"))
+    return folder / "home"
