@@ -108,7 +108,7 @@ FAILED_PROOFS_PER_MINUTE_MAX: Final = 20
 ADDRESSES_WATCHED_MAX: Final = 10_000
 """Addresses whose failures one worker remembers; beyond, the oldest go first."""
 
-# TLS. A handshake is a ClientHello, at most ten certificates, a signature and a MAC; an ML-DSA-87 certificate has 7.5 KiB.
+# TLS. A handshake is a ClientHello, ten certificates at most, a signature and a MAC; ML-DSA-87 ones have 7.5 KiB each.
 TLS_HANDSHAKE_BYTES_MAX: Final = 128 * KIB
 # After our last word we listen for the peer's, so that a reset does not overtake what we said (RFC 9112, 9.6).
 TLS_LINGER_S: Final = 2.0
