@@ -20,7 +20,7 @@ from troth.store.read import read
 app = typer.Typer()
 
 IdArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="The certificate's id, or how it begins (8 or more digits).")
+    str, typer.Argument(metavar="ID", help="The certificate's id, or how it begins (4 or more digits).")
 ]
 
 
