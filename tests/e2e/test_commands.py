@@ -228,7 +228,8 @@ def test_sessions_and_decisions(embedded: Story) -> None:
         ("iot:Publish", "topic/home/another/x", "implicit-deny")
     ]
     assert "home/another/x" in shown(estate, "decision", "list", "--denied", "--limit", "1000")
-    assert re.search(r"^iot:Publish +implicit-deny +policy +\d+ *$", shown(estate, "decision", "list", "--counts"), re.M)
+    counts = shown(estate, "decision", "list", "--counts")
+    assert re.search(r"^iot:Publish +implicit-deny +policy +\d+ *$", counts, re.MULTILINE)
 
 
 def decisions_of(estate: Estate, who: Credential) -> list[dict[str, Any]]:
