@@ -3,13 +3,14 @@
 Statements are known by their place among all of them, from 0. Decides nothing (`troth.policy.engine`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from troth.limits import POLICY_SETS_KEPT_MAX
-from troth.policy.actions import Action
+from troth.names import Realm
+from troth.policy.actions import Action, request_arn
 from troth.policy.attachment import NamedPolicy
 from troth.policy.condition import Condition
 from troth.policy.context import VOLATILE_KEYS, RequestKeys
@@ -25,45 +26,64 @@ _NO_KEYS: Final = RequestKeys({}, {})
 
 
 class Compiled:
-    """Policies that apply together, for everybody who holds them; an action is compiled when first asked for."""
+    """Policies that apply together, for everybody who holds them; actions are compiled when first asked for."""
 
     __slots__ = ("_shares", "statements")
 
     def __init__(self, policies: Iterable[NamedPolicy]) -> None:
         self.statements = tuple((policy.name, each) for policy in policies for each in policy.document.statements)
         """All statements in their order, each with the name of its policy."""
-        self._shares: dict[Action, _Share] = {}
+        self._shares: dict[frozenset[Action], _Share] = {}
 
-    def rules(self, action: Action, arn: str, keys: RequestKeys, *, live: bool) -> "Rules":
-        """Return what the policies say of an action to the holder of `keys`; `arn` is what its ARNs begin with.
+    def rules(
+        self, actions: frozenset[Action], realm: Realm, keys: RequestKeys, *, live: bool
+    ) -> Mapping[Action, "Rules"]:
+        """Return what the policies say of each of several actions to the holder of `keys`.
 
         With `live`, statements that read what may change are left to be decided; without, nothing changes.
         """
-        share = self._shares.get(action)
+        share = self._shares.get(actions)
         if share is None:
-            share = self._shares[action] = self._share(action)
-        own = _Sides()
-        changing = []
-        for place, statement in share.open:
+            share = self._shares[actions] = self._share(actions)
+        denies, allows = ({action: Draft() for action in actions} for _ in range(2))
+        changing: dict[Action, list[Live]] = {action: [] for action in actions}
+        denying = {asked: [denies[action] for action in asked] for asked in share.sets}
+        allowing = {asked: [allows[action] for action in asked] for asked in share.sets}
+        for place, statement, asked in share.open:
             if live and not VOLATILE_KEYS.isdisjoint(statement.names):
                 if _hold(keys, (each for each in statement.conditions if VOLATILE_KEYS.isdisjoint(each.names))):
-                    changing.append(Live(place, statement, keys))
+                    waiting = Live(place, statement, keys)
+                    for action in asked:
+                        changing[action].append(waiting)
             elif statement.holds(keys):
-                own.add(place, statement, keys)
-        denies, allows = own.indexes()
-        return Rules(arn, keys, share.denies + denies, share.allows + allows, tuple(changing))
+                _add(place, statement, keys, (denying if statement.effect is _DENY else allowing)[asked])
+        return {
+            action: Rules(
+                arn=request_arn(realm, action, ""),
+                keys=keys,
+                denies=share.denies[action] + _index(denies[action]),
+                allows=share.allows[action] + _index(allows[action]),
+                live=tuple(changing[action]),
+            )
+            for action in actions
+        }
 
-    def _share(self, action: Action) -> "_Share":
-        shared = _Sides()
-        open_: list[tuple[int, Statement]] = []
+    def _share(self, actions: frozenset[Action]) -> "_Share":
+        denies, allows = ({action: Draft() for action in actions} for _ in range(2))
+        open_: list[tuple[int, Statement, frozenset[Action]]] = []
         for place, (_, statement) in enumerate(self.statements):
-            if action not in statement.actions:
-                continue
-            if statement.names:
-                open_.append((place, statement))
-            else:
-                shared.add(place, statement, _NO_KEYS)
-        return _Share(*shared.indexes(), tuple(open_))
+            asked = statement.actions & actions
+            if asked and statement.names:
+                open_.append((place, statement, asked))
+            elif asked:
+                drafts = denies if statement.effect is _DENY else allows
+                _add(place, statement, _NO_KEYS, [drafts[action] for action in asked])
+        return _Share(
+            denies={action: _index(draft) for action, draft in denies.items()},
+            allows={action: _index(draft) for action, draft in allows.items()},
+            open=tuple(open_),
+            sets=frozenset(asked for _, _, asked in open_),
+        )
 
 
 class Compiler:
@@ -81,6 +101,10 @@ def _compile(policies: tuple[tuple[str, Document], ...]) -> Compiled:
     return Compiled(NamedPolicy(name, document) for name, document in policies)
 
 
+_Indexes = tuple[Index, ...]
+"""One, or none where it would be empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What policies say of one action to one holder: a statement applies to an ARN that is found in its index."""
@@ -88,18 +112,21 @@ class Rules:
     arn: str
     """What the ARN of every request begins with."""
     keys: RequestKeys
-    denies: tuple[Index, ...]
-    allows: tuple[Index, ...]
+    denies: _Indexes
+    allows: _Indexes
     live: tuple["Live", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """What policies say of one action to everybody, and the statements that depend on the holder."""
+    """What policies say of some actions to everybody."""
 
-    denies: tuple[Index, ...]
-    allows: tuple[Index, ...]
-    open: tuple[tuple[int, Statement], ...]
+    denies: Mapping[Action, _Indexes]
+    allows: Mapping[Action, _Indexes]
+    open: tuple[tuple[int, Statement, frozenset[Action]], ...]
+    """The statements that depend on the holder, each with those of the actions that it is about."""
+    sets: frozenset[frozenset[Action]]
+    """The sets of actions that stand there."""
 
 
 class Live:
@@ -130,42 +157,32 @@ class Live:
         return self._globs is not None or self._statement.covers(self._statement.resolve(keys), arn)
 
 
-class _Sides:
-    """The statements that deny and those that allow, added in their order."""
-
-    __slots__ = ("_allows", "_denies")
-
-    def __init__(self) -> None:
-        self._denies = Draft()
-        self._allows = Draft()
-
-    def add(self, place: int, statement: Statement, keys: RequestKeys) -> None:
-        """Add a statement whose conditions hold."""
-        draft = self._denies if statement.effect is _DENY else self._allows
-        if statement.except_resources:
-            draft.add_other("", _Others(statement.resolve(keys)), place)
-            return
-        lookup = keys.variable
-        for pattern in statement.resources:
-            if pattern.shape is _OTHER:
-                glob = pattern.resolve(lookup)
-                if glob is not None:
+def _add(place: int, statement: Statement, keys: RequestKeys, drafts: Sequence[Draft]) -> None:
+    """Add to each draft what a statement whose conditions hold is about."""
+    if statement.except_resources:
+        others = _Others(statement.resolve(keys))
+        for draft in drafts:
+            draft.add_other("", others, place)
+        return
+    lookup = keys.variable
+    for pattern in statement.resources:
+        if pattern.shape is _OTHER:
+            glob = pattern.resolve(lookup)
+            if glob is not None:
+                for draft in drafts:
                     draft.add_other(glob.beginning, glob, place)
-                continue
-            beginning = pattern.resolve_beginning(lookup)
-            if beginning is None:
-                continue
+            continue
+        beginning = pattern.resolve_beginning(lookup)
+        if beginning is None:
+            continue
+        for draft in drafts:
             if pattern.shape is _EXACT:
                 draft.add_exact(beginning, place)
             else:
                 draft.add_prefix(beginning, place)
 
-    def indexes(self) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
-        """Return the index of either side; nothing for a side that is empty."""
-        return _index(self._denies), _index(self._allows)
 
-
-def _index(draft: Draft) -> tuple[Index, ...]:
+def _index(draft: Draft) -> _Indexes:
     return (Index(draft),) if draft.exact or draft.prefixes or draft.others else ()
 
 
@@ -182,7 +199,7 @@ class _Others:
         return not any(glob.matches(arn) for glob in self._globs)
 
 
-def first(indexes: tuple[Index, ...], arn: str) -> int:
+def first(indexes: _Indexes, arn: str) -> int:
     """Return the lowest place that any of the indexes finds, or `NOWHERE`."""
     best = NOWHERE
     for index in indexes:

@@ -5,14 +5,18 @@ Decides what `troth.policy.reference` decides. Knows nothing of connections beyo
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Final
 
 from troth.limits import DECISION_CACHED_CHARS_MAX, DECISIONS_CACHED_MAX, MATCHED_TEXT_CHARS_MAX
-from troth.policy.actions import Action, parse_action, request_arn, request_resource
+from troth.policy.actions import Action, parse_action, request_resource
 from troth.policy.attachment import NamedPolicy
 from troth.policy.compiled import Compiled, Rules, first
 from troth.policy.context import ConnectionContext, connection_keys, keys_at, request_keys
 from troth.policy.decision import Deciding, Decision, Outcome
 from troth.policy.index import NOWHERE
+
+_MESSAGES: Final = frozenset({Action.PUBLISH, Action.RETAIN_PUBLISH, Action.SUBSCRIBE, Action.RECEIVE})
+"""Whoever asks for one of these will ask for another: they are made ready together."""
 
 
 def make_grant(
@@ -102,7 +106,16 @@ class Grant:
         arn = rules.arn + name
         if rules.live and any(each.may_apply(arn) for each in rules.live):
             return self._search(rules, arn)[0] is Outcome.ALLOW
-        allowed = first(rules.denies, arn) == NOWHERE and first(rules.allows, arn) < NOWHERE
+        allowed = False
+        # Written out: this is asked for each message about a topic that is new, and calls are most of what it costs.
+        for index in rules.denies:
+            if index.first(arn) < NOWHERE:
+                break
+        else:
+            for index in rules.allows:
+                if index.first(arn) < NOWHERE:
+                    allowed = True
+                    break
         if len(name) <= DECISION_CACHED_CHARS_MAX:
             if len(known) >= DECISIONS_CACHED_MAX:
                 known.clear()  # a client that invents topics pays for the decisions that it drives out
@@ -110,7 +123,7 @@ class Grant:
         return allowed
 
     def _make_rules(self, action: Action) -> Rules:
+        actions = _MESSAGES if action in _MESSAGES else frozenset({action})
         keys = request_keys(self._keys, self._context, action)
-        arn = request_arn(self._context.realm, action, "")
-        rules = self._rules[action] = self._compiled.rules(action, arn, keys, live=self._now is not None)
-        return rules
+        self._rules.update(self._compiled.rules(actions, self._context.realm, keys, live=self._now is not None))
+        return self._rules[action]

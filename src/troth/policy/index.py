@@ -65,10 +65,11 @@ class Index:
     def first(self, text: str) -> int:
         """Return the lowest place of a pattern that matches, or `NOWHERE`."""
         best = self._exact.get(text, NOWHERE)
+        beginnings = self._beginnings
         # What `text` begins with sorts before it; of all that, the last begins with all the others.
-        at = bisect_right(self._beginnings, text) - 1
+        at = bisect_right(beginnings, text) - 1
         while at >= 0:
-            beginning = self._beginnings[at]
+            beginning = beginnings[at]
             if text.startswith(beginning):
                 place = self._prefixes.get(beginning, NOWHERE)
                 if place < best:

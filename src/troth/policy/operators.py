@@ -44,6 +44,9 @@ def _string_equals(text: str, variables: bool) -> Operand:
 
 def _string_equals_ignore_case(text: str, variables: bool) -> Operand:
     pattern = build_pattern(scan(text, variables=variables, wildcards=False))
+    if not pattern.variables:
+        folded = pattern.beginning_end.casefold()
+        return lambda value, _: value.casefold() == folded
 
     def matches(value: str, lookup: Lookup) -> bool:
         wanted = pattern.resolve_beginning(lookup)

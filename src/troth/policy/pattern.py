@@ -7,7 +7,7 @@ guide, "Wildcards in resource ARNs" and "Variables and tags"; AWS IoT, "X.509 ce
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from troth.limits import SUBSTITUTED_CHARS_MAX
 
@@ -75,8 +75,7 @@ def _literal_end(text: str, position: int, wildcards: bool) -> int:
     return position
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """What stands between two ``*``: `length` characters, of which `pieces` are given and the others are ``?``."""
 
     length: int
@@ -116,8 +115,7 @@ class Run:
         return -1
 
 
-@dataclass(frozen=True, slots=True)
-class Glob:
+class Glob(NamedTuple):
     """A pattern whose variables have been substituted."""
 
     head: Run
@@ -156,8 +154,9 @@ class Glob:
 def build_glob(tokens: Iterable[str | Wildcard]) -> Glob:
     """Return the pattern that the tokens make."""
     parts: list[list[str | Wildcard]] = [[]]
+    many = Wildcard.MANY  # looking it up costs more than the comparison
     for token in tokens:
-        if token is Wildcard.MANY:
+        if token is many:
             parts.append([])
         else:
             parts[-1].append(token)
@@ -180,17 +179,18 @@ def parse_glob(text: str) -> Glob:
 def _build_run(tokens: Sequence[str | Wildcard]) -> Run:
     pieces: list[tuple[int, str]] = []
     length = 0
-    literal: list[str] = []
-    for token in (*tokens, Wildcard.ONE):  # one more, to close the last piece
+    literal = ""
+    for token in tokens:
         if isinstance(token, str):
-            literal.append(token)
+            literal += token
             continue
-        text = "".join(literal)
-        if text:
-            pieces.append((length, text))
-        length += len(text) + 1
-        literal.clear()
-    return Run(length - 1, tuple(pieces))
+        if literal:
+            pieces.append((length, literal))
+        length += len(literal) + 1
+        literal = ""
+    if literal:
+        pieces.append((length, literal))
+    return Run(length + len(literal), tuple(pieces))
 
 
 def _only_text(run: Run) -> str | None:
@@ -212,8 +212,10 @@ class Pattern:
 
     tokens: tuple[Token, ...]
     shape: Shape
-    beginning: tuple[str | Variable, ...]
-    """The tokens before the first wildcard."""
+    beginning: tuple[tuple[str, Variable], ...]
+    """The variables before the first wildcard, each with the text in front of it."""
+    beginning_end: str
+    """The text between them and the first wildcard."""
     fixed: Glob | None
     """What it always is, where it has no variables."""
 
@@ -236,15 +238,12 @@ class Pattern:
     def resolve_beginning(self, lookup: Lookup) -> str | None:
         """Return what stands before the first wildcard as `resolve` does: all that is to know of an exact or prefix."""
         found = ""
-        for token in self.beginning:
-            if isinstance(token, str):
-                found += token
-                continue
-            text = _substitute(token, lookup)
-            if text is None:
+        for text, variable in self.beginning:
+            value = _substitute(variable, lookup)
+            if value is None:
                 return None
-            found += text
-        return found
+            found += text + value
+        return found + self.beginning_end
 
     @property
     def variables(self) -> frozenset[str]:
@@ -254,31 +253,27 @@ class Pattern:
 
 def build_pattern(tokens: Iterable[Token]) -> Pattern:
     """Return the pattern that the tokens make."""
-    kept = _merged(tokens)
+    kept = tuple(tokens)
     constant = [token for token in kept if not isinstance(token, Variable)]
-    beginning: list[str | Variable] = []
-    for token in kept:
+    beginning: list[tuple[str, Variable]] = []
+    text = ""
+    rest: tuple[Token, ...] = ()
+    for place, token in enumerate(kept):
         if isinstance(token, Wildcard):
+            rest = kept[place:]
             break
-        beginning.append(token)
-    rest = kept[len(beginning) :]
+        if isinstance(token, Variable):
+            beginning.append((text, token))
+            text = ""
+        else:
+            text += token
     return Pattern(
         tokens=kept,
         shape=Shape.EXACT if not rest else Shape.PREFIX if rest == (Wildcard.MANY,) else Shape.OTHER,
         beginning=tuple(beginning),
+        beginning_end=text,
         fixed=build_glob(constant) if len(constant) == len(kept) else None,
     )
-
-
-def _merged(tokens: Iterable[Token]) -> tuple[Token, ...]:
-    """Return the tokens with no two texts side by side."""
-    merged: list[Token] = []
-    for token in tokens:
-        if isinstance(token, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += token
-        else:
-            merged.append(token)
-    return tuple(merged)
 
 
 def parse_resource(text: str, *, variables: bool) -> Pattern:
