@@ -117,6 +117,7 @@ def test_what_is_shared_is_the_same_to_everybody(
             assert agrees(grant, request, evaluate(policies, *request, context))
 
 
+@pytest.mark.slow
 @both_engines
 @few
 @given(written=POLICIES, described=CONTEXTS, request=REQUESTS)
@@ -126,6 +127,7 @@ def test_a_deny_wins(engine: Engine, written: list[Json], described: Json, reque
     assert decision.outcome is Outcome.EXPLICIT_DENY
 
 
+@pytest.mark.slow
 @both_engines
 @few
 @given(written=POLICIES, described=CONTEXTS, request=REQUESTS)
@@ -141,6 +143,7 @@ def test_only_an_allow_allows_and_only_a_deny_denies(
         assert policy.document.statements[decision.deciding.number - 1].effect == wanted
 
 
+@pytest.mark.slow
 @both_engines
 @few
 @given(data=st.data(), written=POLICIES, described=CONTEXTS, request=REQUESTS)
@@ -157,6 +160,7 @@ def test_order_and_duplicates_do_not_matter(
     assert engine(policies_of(shuffled), *request, context).outcome is outcome
 
 
+@pytest.mark.slow
 @both_engines
 @few
 @given(written=POLICIES, added=statements("Allow"), described=CONTEXTS, request=REQUESTS)
@@ -170,6 +174,7 @@ def test_an_allow_takes_nothing(
     assert before is not Outcome.EXPLICIT_DENY or after is before
 
 
+@pytest.mark.slow
 @both_engines
 @few
 @given(written=POLICIES, added=statements("Deny"), described=CONTEXTS, request=REQUESTS)
@@ -182,6 +187,7 @@ def test_a_deny_gives_nothing(
     assert after in {before, Outcome.EXPLICIT_DENY}
 
 
+@pytest.mark.slow
 @both_engines
 @few
 @given(written=POLICIES, others=POLICIES, described=CONTEXTS, request=REQUESTS)

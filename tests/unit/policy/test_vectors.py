@@ -22,10 +22,9 @@ def test_decided_case(case: Vector, engine: str) -> None:
     assert disagreement(case, [engine]) is None, case.why
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.question.name)
-def test_either_engine_names_the_same_statement(case: Vector) -> None:
-    question = case.question
-    decisions = {
-        decide(case.policies, question.action, question.resource, question.context) for decide in ENGINES.values()
-    }
-    assert len(decisions) == 1
+def test_either_engine_names_the_same_statement() -> None:
+    for case in CASES:
+        assert isinstance(case, Vector)
+        question = case.question
+        asked = (case.policies, question.action, question.resource, question.context)
+        assert len({decide(*asked) for decide in ENGINES.values()}) == 1, question.name
