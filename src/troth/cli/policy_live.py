@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from troth.errors import Fault, Kind
 from troth.limits import POLICY_DOCUMENT_CHARS_MAX, Limits
 from troth.policy.actions import Action, parse_action, request_resource
 from troth.policy.attachment import NamedPolicy, effective
+from troth.policy.catalogue import CONNECT_KEYS, find_key
 from troth.policy.context import ConnectionContext, Thing, resolve_thing
 from troth.policy.document import parse_document
 from troth.policy.questions import Question
@@ -21,6 +23,9 @@ from troth.registry.decisions import DecisionRow
 from troth.registry.principals import Principal, find_principal
 from troth.store.read import read
 from troth.x509.certificates import attributes
+
+_OF_CONNECTION: Final = frozenset({"iot:domainname", "troth:tlsversion"})
+"""Folded names of the keys that neither the registry nor the log of decisions knows."""
 
 
 def of_holder(here: Opened, wanted: Wanted) -> Asked:
@@ -49,8 +54,7 @@ def of_decision(here: Opened, number: int) -> Asked:
     resource = row.resource.removeprefix(request_resource(action, ""))
     asked = _asked(here, principal, action, resource, row.client_id, _host(row.address), row.at)
     then = f"decided at {row.at:%Y-%m-%d %H:%M:%SZ}: {row.outcome}, {row.reason}"
-    now = "policies and things are as they are now; of a CONNECT, its will and its clean session are not known"
-    return Asked(asked.question, asked.policies, (then, now, *asked.notes))
+    return Asked(asked.question, asked.policies, (then, "policies and things are as they are now", *asked.notes))
 
 
 def _certificate(connection: Connection, wanted: Wanted) -> tuple[CertificateRow, list[str]]:
@@ -110,9 +114,18 @@ def _asked(
         for each in principal.policies
     ]
     refused = row.state is not CertificateState.ACTIVE
-    notes = (f"the certificate is {row.state}: no connection is let in, whatever policies say",) if refused else ()
-    question = Question("", action, resource, context)
-    return Asked(question, effective(policies, row.certificate_id, thing, client_id), notes)
+    notes = [f"the certificate is {row.state}: no connection is let in, whatever policies say"] if refused else []
+    counting = effective(policies, row.certificate_id, thing, client_id)
+    return Asked(Question("", action, resource, context), counting, (*notes, *_unknown(counting, action)))
+
+
+def _unknown(policies: Sequence[NamedPolicy], action: Action) -> list[str]:
+    """Return what policies read of a connection that only the connection itself could tell."""
+    read_names = frozenset[str]().union(*(each.names for policy in policies for each in policy.document.statements))
+    told_by_connection = _OF_CONNECTION | (CONNECT_KEYS if action is Action.CONNECT else frozenset())
+    keys = [find_key(name) for name in sorted(read_names & told_by_connection)]
+    names = ", ".join(key.name for key in keys if key is not None)
+    return [f"not known here, and read by these policies: {names}"] if names else []
 
 
 def _action(row: DecisionRow) -> Action:

@@ -24,6 +24,8 @@ _LISTED_MAX: Final = 8
 """Patterns or values of one element that are shown."""
 _CHANGES_MAX: Final = 3
 """Statements of which it is said what would let them apply: those that lack least."""
+_SHOWN_CHARS: Final = 400
+"""Characters of a pattern or value that are shown: more than in a log, since often its end is what matters."""
 _INDENT: Final = "  "
 
 
@@ -50,7 +52,12 @@ def describe(failure: Failure) -> list[str]:
     if isinstance(failure, ResourceFailed):
         said = "no pattern matches" if failure.element == "Resource" else "the resource is excepted by"
         details = [line for pattern in failure.patterns[:_LISTED_MAX] for line in _pattern(pattern)]
-        return [f"{failure.element}: {said}", *details, *_left_out(failure.patterns), *map(_hint, failure.hints)]
+        return [
+            f"{failure.element}: {said}",
+            *details,
+            *_left_out(failure.patterns),
+            *map(_hint, failure.hints[:_LISTED_MAX]),
+        ]
     details = [line for value in failure.wanted[:_LISTED_MAX] for line in _missing(value)]
     return [f"Condition: {_condition(failure)}", *details]
 
@@ -104,22 +111,22 @@ def _remedy(failure: Failure, head: str) -> str:
     """Return what would have to be so for a statement not to fail here."""
     if isinstance(failure, ConditionFailed):
         found = _listed(failure.found) if failure.absent is None else f"absent: {failure.absent}"
-        return f"{shown(failure.key)} satisfied {failure.operator} {_wanted(failure)} (it is {found})"
+        return f"{_shown(failure.key)} satisfied {failure.operator} {_wanted(failure)} (it is {found})"
     assert isinstance(failure, ResourceFailed)
     if failure.element == "NotResource":
         return f"it were about what does not match {_listed(p.here or p.written for p in failure.patterns)}"
-    known = [shown(pattern.here.removeprefix(head)) for pattern in failure.patterns if pattern.here is not None]
+    known = [_shown(pattern.here.removeprefix(head)) for pattern in failure.patterns if pattern.here is not None]
     missing = dict.fromkeys(each for pattern in failure.patterns for each in pattern.missing)
     about = [f"it were about {_either(known)}"] if known else []
     return " or if ".join(
-        [*about, *(f"{shown(each.variable)} had a value that matches ({each.why})" for each in missing)]
+        [*about, *(f"{_shown(each.variable)} had a value that matches ({each.why})" for each in missing)]
     )
 
 
 def _head(explanation: Explanation) -> Iterator[str]:
     decision = explanation.decision
     yield f"{decision.outcome}: {decision.reason}"
-    yield f"asked: {decision.action} on {shown(explanation.arn)}"
+    yield f"asked: {decision.action} on {_shown(explanation.arn)}"
     others = explanation.deciding[1:]
     if others:
         yield f"so do: {', '.join(map(_name, others))}"
@@ -130,7 +137,7 @@ def _head(explanation: Explanation) -> Iterator[str]:
 
 
 def _verdict(verdict: Verdict) -> Iterator[str]:
-    sid = f" {shown(verdict.sid)}" if verdict.sid else ""
+    sid = f" {_shown(verdict.sid)}" if verdict.sid else ""
     says = "applies" if verdict.applies else "does not apply"
     yield f"statement {verdict.number}{sid} ({verdict.effect}) {says}"
     if verdict.failures:
@@ -159,19 +166,19 @@ def _reference(verdict: Verdict) -> dict[str, object]:
 
 
 def _pattern(pattern: Substituted) -> Iterator[str]:
-    yield f"{_INDENT}{shown(pattern.written)}"
+    yield f"{_INDENT}{_shown(pattern.written)}"
     if pattern.here is not None and pattern.here != pattern.written:
-        yield f"{_INDENT}= {shown(pattern.here)} for this request"
+        yield f"{_INDENT}= {_shown(pattern.here)} for this request"
     yield from _missing(pattern)
 
 
 def _missing(value: Substituted) -> Iterator[str]:
-    return (f"{_INDENT}{shown(each.variable)} has no value: {each.why}" for each in value.missing)
+    return (f"{_INDENT}{_shown(each.variable)} has no value: {each.why}" for each in value.missing)
 
 
 def _condition(failure: ConditionFailed) -> str:
     found = f"is {_listed(failure.found)}" if failure.absent is None else f"is absent ({failure.absent})"
-    return f"{shown(failure.key)} {found}; {failure.operator} wants {_wanted(failure)}"
+    return f"{_shown(failure.key)} {found}; {failure.operator} wants {_wanted(failure)}"
 
 
 def _wanted(failure: ConditionFailed) -> str:
@@ -183,7 +190,7 @@ def _value(value: Substituted) -> str:
 
 
 def _listed(texts: Iterable[str]) -> str:
-    kept = [shown(text) for text in texts]
+    kept = [_shown(text) for text in texts]
     more = f" and {len(kept) - _LISTED_MAX} more" if len(kept) > _LISTED_MAX else ""
     return (", ".join(f'"{text}"' for text in kept[:_LISTED_MAX]) or "no value at all") + more
 
@@ -207,3 +214,7 @@ def _name(verdict: Verdict) -> str:
 
 def _policy(verdict: Verdict) -> str:
     return f"{verdict.policy} ({verdict.target_kind} {verdict.target})" if verdict.target else verdict.policy
+
+
+def _shown(text: str) -> str:
+    return shown(text, _SHOWN_CHARS)

@@ -34,6 +34,15 @@ POLICY: dict[str, Any] = {
             "Resource": f"{HEAD}topic/method",
             "Condition": {"StringEquals": {"troth:EnrollmentMethod": "test"}},
         },
+        {
+            "Effect": "Deny",
+            "Action": "iot:Connect",
+            "Resource": "*",
+            "Condition": {
+                "NumericLessThan": {"troth:TlsVersion": "1.3"},
+                "ForAnyValue:StringEquals": {"iot:ConnectAttributes": "LastWill"},
+            },
+        },
     ],
 }
 
@@ -81,7 +90,14 @@ class TestHolder:
         assert value["decision"] == "allow"
         assert value["deciding"] == [{"policy": "lamp", "statement": 1}]
         assert value["arn"] == f"{HEAD}topic/home/lamp-1/x"
-        assert value["notes"] == [f"asked with certificate {lamp.certificate_id[:16]}"]
+        assert value["notes"] == [
+            f"asked with certificate {lamp.certificate_id[:16]}",
+            "not known here, and read by these policies: troth:TlsVersion",
+        ]
+
+    def test_what_only_a_connection_can_tell_is_named(self, run: Run, lamp: Held) -> None:
+        notes = explain(run, "--thing", "lamp-1", "--action", "iot:Connect", "--resource", "lamp-1")["notes"]
+        assert notes[-1] == "not known here, and read by these policies: iot:ConnectAttributes, troth:TlsVersion"
 
     def test_of_a_thing_under_another_client_id(self, run: Run, lamp: Held) -> None:
         # Enrolled certificates are one thing's alone: it is that thing whatever its client id.
