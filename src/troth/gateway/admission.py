@@ -138,7 +138,7 @@ def require_in_force(known: Known, now: datetime) -> None:
 def remembered(connect: Connect) -> Connect:
     """Return what `admit` needs of a CONNECT to decide it again later: no secrets, no payload."""
     will = replace(connect.will, payload=b"") if connect.will else None
-    return replace(connect, will=will, username=None, password=None)
+    return Connect(connect.client_id, connect.clean_session, connect.keep_alive_s, will)
 
 
 def _objection(known: Known, now: datetime) -> Reason | None:

@@ -84,6 +84,20 @@ _KINDS: Final[Mapping[Reason, Kind]] = MappingProxyType(
 """The kind that surfaces translate, where a connection is refused for a reason."""
 
 
+_BREACHES: Final[Mapping[Kind, Reason]] = MappingProxyType(
+    {
+        Kind.UNSUPPORTED: Reason.PROTOCOL_UNSUPPORTED,
+        Kind.REJECTED: Reason.CLIENT_ID_INVALID,
+        Kind.TOO_LARGE: Reason.PACKET_TOO_LARGE,
+    }
+)
+
+
+def breach(kind: Kind) -> Reason:
+    """Return the reason to end a connection whose bytes came to a fault of this kind."""
+    return _BREACHES.get(kind, Reason.PROTOCOL_ERROR)
+
+
 class Refusal(Fault):
     """A peer is not let in, or may not stay.
 

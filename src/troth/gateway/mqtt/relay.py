@@ -18,13 +18,18 @@ PATIENCE: Final = 1.5
 READ_BYTES: Final = 256 * KIB
 """What the event loop takes from a socket at once, at most."""
 
+Ending = tuple[Reason, str]
+"""Why a session must end, and a detail for the log."""
+
 
 class Relay:
-    """Between the device's transport and the link to the broker. `end` is called when the session must end."""
+    """Between the device's transport and the link to the broker.
+
+    What takes packets or time returns why the session must end, if it must.
+    """
 
     __slots__ = (
         "_broker_slow",
-        "_end",
         "_exchange",
         "_heard",
         "_link",
@@ -44,12 +49,10 @@ class Relay:
         exchange: Exchange,
         keep_alive_s: int,
         limits: Limits,
-        end: Callable[[Reason, str], None],
     ) -> None:
         self._transport = transport
         self._link = link
         self._exchange = exchange
-        self._end = end
         # One read of the link may come on top of what waits; beyond that, it is the device's own asking that adds up.
         self._waiting_bytes_max = limits.write_queue_bytes_max + max(limits.write_queue_bytes_max, READ_BYTES)
         self._patience_s = keep_alive_s * PATIENCE
@@ -60,16 +63,17 @@ class Relay:
         self._slow_since_s: float | None = None
         self._broker_slow = False
 
-    def from_device(self, packets: list[Packet]) -> None:
+    def from_device(self, packets: list[Packet]) -> Ending | None:
         """Take what the device sent."""
         self._heard = True
-        self._pass(self._exchange.from_device, packets)
+        ending = self._pass(self._exchange.from_device, packets)
         if self._slow_since_s is not None and self._transport.get_write_buffer_size() > self._waiting_bytes_max:
-            self._end(Reason.SLOW_READER, "it asks and does not read")
+            return ending or (Reason.SLOW_READER, "it asks and does not read")
+        return ending
 
-    def from_broker(self, packets: list[Packet]) -> None:
+    def from_broker(self, packets: list[Packet]) -> Ending | None:
         """Take what the broker sent."""
-        self._pass(self._exchange.from_broker, packets)
+        return self._pass(self._exchange.from_broker, packets)
 
     def device_slow(self, since_s: float | None) -> None:
         """The device takes no more since `since_s`: nothing is taken for it from the broker. None: it has caught up."""
@@ -87,32 +91,33 @@ class Relay:
         else:
             self._transport.resume_reading()
 
-    def tick(self, now_s: float) -> None:
-        """About a second has passed: end what is dead, and keep the broker from taking the living for dead."""
+    def tick(self, now_s: float) -> Ending | None:
+        """About a second has passed: find what is dead, and keep the broker from taking the living for dead."""
         if self._heard or self._broker_slow:
             self._heard = False
             self._silent_at_s = now_s + self._patience_s
         if now_s >= self._silent_at_s:
-            self._end(Reason.KEEP_ALIVE, "")
-        elif self._slow_since_s is not None and now_s - self._slow_since_s > self._patience_s:
-            self._end(Reason.SLOW_READER, "")
-        elif self._link_used:
+            return Reason.KEEP_ALIVE, ""
+        if self._slow_since_s is not None and now_s - self._slow_since_s > self._patience_s:
+            return Reason.SLOW_READER, ""
+        if self._link_used:
             self._link_used = False
             self._link_quiet_at_s = now_s + max(self._patience_s, KEEP_ALIVE_S_MIN) / 2
         elif now_s >= self._link_quiet_at_s:
             # The device is there, and all that it sent ended here.
             self._exchange.ping()
             self._send()
+        return None
 
-    def _pass(self, decide: Callable[[list[Packet]], None], packets: list[Packet]) -> None:
-        ended = None
+    def _pass(self, decide: Callable[[list[Packet]], None], packets: list[Packet]) -> Ending | None:
+        ending = None
         try:
             decide(packets)
-        except Ended as caught:
-            ended = caught
+        except Ended as ended:
+            # Not the exception itself: with its traceback it would hold on to this frame, and that on to it.
+            ending = ended.reason, ended.detail
         self._send()
-        if ended is not None:
-            self._end(ended.reason, ended.detail)
+        return ending
 
     def _send(self) -> None:
         out = self._exchange.to_broker

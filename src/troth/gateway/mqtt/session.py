@@ -15,11 +15,11 @@ from troth.errors import Fault, Kind
 from troth.gateway.admission import Admitted, Peer, remembered
 from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.gate import Gate
-from troth.gateway.mqtt.relay import Relay, honoured_keep_alive_s
+from troth.gateway.mqtt.relay import Ending, Relay, honoured_keep_alive_s
 from troth.gateway.mqtt.states import State, entered
 from troth.gateway.mqtt.upstream import Link
 from troth.gateway.principals import Known
-from troth.gateway.refusal import Reason, Refusal
+from troth.gateway.refusal import Reason, Refusal, breach
 from troth.gateway.report import Denials, Who
 from troth.keys.randomness import random_id
 from troth.limits import UPSTREAM_WAIT_S_MAX
@@ -45,11 +45,6 @@ ASSIGNED: Final = "troth-"
 _DISCONNECT: Final = render(Disconnect())
 _THEIRS: Final = frozenset({Reason.CLIENT_DISCONNECT, Reason.CLIENT_GONE})
 """The endings that are the device's own."""
-_FAULTS: Final = {
-    Kind.UNSUPPORTED: Reason.PROTOCOL_UNSUPPORTED,
-    Kind.REJECTED: Reason.CLIENT_ID_INVALID,
-    Kind.TOO_LARGE: Reason.PACKET_TOO_LARGE,
-}
 
 log = structlog.get_logger()
 
@@ -104,7 +99,7 @@ class Session(asyncio.Protocol):
         except StreamFault as caught:
             packets, fault = list(caught.before), caught
         if self._state is State.LIVE:
-            self._relay.from_device(packets)
+            self._obey(self._relay.from_device(packets))
         elif self._state is not State.CLOSED:
             self._take_early(packets, len(data))
         if fault is not None:
@@ -144,7 +139,7 @@ class Session(asyncio.Protocol):
         if self._state is State.AWAITING_CONNECT and fault.kind in {Kind.UNSUPPORTED, Kind.REJECTED}:
             # Only a CONNECT can be at fault in this way, and it gets an answer.
             self._enter(State.ADMITTING)
-        self.end(_FAULTS.get(fault.kind, Reason.PROTOCOL_ERROR), fault.message)
+        self.end(breach(fault.kind), fault.message)
 
     # Opening.
 
@@ -175,7 +170,7 @@ class Session(asyncio.Protocol):
         self._exchange = Exchange(self._admitted.grant, gate.names, self._denials, gate.limits, drops=gate.drops_denied)
         keep_alive_s = honoured_keep_alive_s(connect, gate.limits)
         self._link = gate.upstream.prepare(self, connect, self._admitted.upstream_client_id, keep_alive_s)
-        self._relay = Relay(self._transport, self._link, self._exchange, keep_alive_s, gate.limits, self.end)
+        self._relay = Relay(self._transport, self._link, self._exchange, keep_alive_s, gate.limits)
         self._enter(State.CONNECTING)
         gate.roster.bind(self)
         return self._link
@@ -198,7 +193,7 @@ class Session(asyncio.Protocol):
         self._gate.report.opened(self._denials.who)
         early, self._early = self._early, []
         self._transport.resume_reading()
-        self._relay.from_device(early)
+        self._obey(self._relay.from_device(early))
 
     # The broker's end.
 
@@ -207,7 +202,7 @@ class Session(asyncio.Protocol):
         if self._state is State.CONNECTING and packets:
             self._take_connack(packets)
         if self._state is State.LIVE:
-            self._relay.from_broker(packets)
+            self._obey(self._relay.from_broker(packets))
         if fault is not None:
             self.end(Reason.UPSTREAM_INVALID, fault.message)
 
@@ -251,9 +246,13 @@ class Session(asyncio.Protocol):
             if at > self._not_after:
                 self.end(Reason.CERTIFICATE_EXPIRED)
             else:
-                self._relay.tick(now_s)
+                self._obey(self._relay.tick(now_s))
         elif now_s >= self._deadline_s:
             self.end(Reason.UPSTREAM_UNAVAILABLE if self._state is State.CONNECTING else Reason.TIMEOUT)
+
+    def _obey(self, ending: Ending | None) -> None:
+        if ending is not None:
+            self.end(*ending)
 
     def end(self, reason: Reason, detail: str = "") -> None:
         """End the connection, if it has not ended; who is not let in yet is told so."""

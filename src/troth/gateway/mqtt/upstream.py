@@ -4,7 +4,7 @@ The gateway proves itself with its own user and password; what the device wrote 
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
@@ -145,10 +145,11 @@ class Upstream:
 
     def prepare(self, listener: Listener, connect: Connect, client_id: str, keep_alive_s: int) -> Link:
         """Return a link that will say `connect`, under `client_id` and as ourselves, once it is dialled."""
-        ours = replace(
-            connect,
+        ours = Connect(
             client_id=client_id,
+            clean_session=connect.clean_session,
             keep_alive_s=max(keep_alive_s, KEEP_ALIVE_S_MIN),
+            will=connect.will,
             username=self._username,
             password=self._password,
         )

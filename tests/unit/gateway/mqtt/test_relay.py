@@ -5,11 +5,11 @@ from tests.fixtures.mqtt import allow
 from tests.unit.gateway.mqtt.sides import Sides, message
 from tests.unit.gateway.mqtt.wires import Nobody, Wire
 
-from troth.gateway.mqtt.relay import READ_BYTES, Relay, honoured_keep_alive_s
+from troth.gateway.mqtt.relay import READ_BYTES, Ending, Relay, honoured_keep_alive_s
 from troth.gateway.mqtt.upstream import Link
 from troth.gateway.refusal import Reason
 from troth.limits import DEFAULT, Limits
-from troth.protocols.mqtt import Connect, Pingreq, Pingresp, Subscribe, Subscription, render
+from troth.protocols.mqtt import Connect, Packet, Pingreq, Pingresp, Subscribe, Subscription, render
 
 BOUND = 512 * 1024
 LIMITS = Limits(write_queue_bytes_max=BOUND)
@@ -21,14 +21,25 @@ class Bench:
 
     def __init__(self) -> None:
         self.device, self.broker = Wire(), Wire()
-        self.ends: list[Reason] = []
         link = Link(Nobody(), b"", 1024 * 1024)
         link.connection_made(self.broker)
         self.broker.writes.clear()
         exchange = Sides(allow("iot:*", "*")).exchange
-        self.relay = Relay(
-            self.device, link, exchange, KEEP_ALIVE_S, LIMITS, lambda reason, _: self.ends.append(reason)
-        )
+        self.relay = Relay(self.device, link, exchange, KEEP_ALIVE_S, LIMITS)
+        self.ends: list[Reason] = []
+
+    def from_device(self, packets: list[Packet]) -> None:
+        self._note(self.relay.from_device(packets))
+
+    def from_broker(self, packets: list[Packet]) -> None:
+        self._note(self.relay.from_broker(packets))
+
+    def tick(self, now_s: float) -> None:
+        self._note(self.relay.tick(now_s))
+
+    def _note(self, ending: Ending | None) -> None:
+        if ending is not None:
+            self.ends.append(ending[0])
 
 
 @pytest.fixture
@@ -38,11 +49,11 @@ def bench() -> Bench:
 
 def test_all_of_one_read_goes_in_one_write(bench: Bench) -> None:
     packets = [message(f"a/{each}") for each in range(20)]
-    bench.relay.from_device(list(packets))
+    bench.from_device(list(packets))
     assert bench.broker.writes == [b"".join(each.raw for each in packets)]
-    bench.relay.from_broker(list(packets))
+    bench.from_broker(list(packets))
     assert bench.device.writes == [b"".join(each.raw for each in packets)]
-    bench.relay.from_device([])
+    bench.from_device([])
     assert len(bench.broker.writes) == 1
 
 
@@ -63,51 +74,51 @@ def test_a_device_that_asks_and_does_not_read_is_ended(bench: Bench) -> None:
     bench.relay.device_slow(1.0)
     # What one read of the broker can bring on top is not held against it.
     bench.device.waiting = BOUND + READ_BYTES
-    bench.relay.from_device([denied])
+    bench.from_device([denied])
     assert bench.ends == []
     bench.device.waiting = 2 * BOUND + 1
-    bench.relay.from_device([denied])
+    bench.from_device([denied])
     assert bench.ends == [Reason.SLOW_READER]
 
 
 def test_a_slow_device_is_not_waited_for_for_ever(bench: Bench) -> None:
     bench.relay.device_slow(100.0)
-    bench.relay.from_device([])
-    bench.relay.tick(100.0 + 1.5 * KEEP_ALIVE_S)
+    bench.from_device([])
+    bench.tick(100.0 + 1.5 * KEEP_ALIVE_S)
     assert bench.ends == []
-    bench.relay.from_device([])
-    bench.relay.tick(101.0 + 1.5 * KEEP_ALIVE_S)
+    bench.from_device([])
+    bench.tick(101.0 + 1.5 * KEEP_ALIVE_S)
     assert bench.ends == [Reason.SLOW_READER]
 
 
 def test_silence_ends_it_after_one_and_a_half_keep_alives(bench: Bench) -> None:
-    bench.relay.tick(0.0)
-    bench.relay.tick(1.5 * KEEP_ALIVE_S - 1)
-    bench.relay.from_device([Pingreq()])
-    bench.relay.tick(1.5 * KEEP_ALIVE_S)
-    bench.relay.tick(3.0 * KEEP_ALIVE_S - 1)
+    bench.tick(0.0)
+    bench.tick(1.5 * KEEP_ALIVE_S - 1)
+    bench.from_device([Pingreq()])
+    bench.tick(1.5 * KEEP_ALIVE_S)
+    bench.tick(3.0 * KEEP_ALIVE_S - 1)
     assert bench.ends == []
-    bench.relay.tick(3.0 * KEEP_ALIVE_S)
+    bench.tick(3.0 * KEEP_ALIVE_S)
     assert bench.ends == [Reason.KEEP_ALIVE]
 
 
 def test_a_device_that_is_not_listened_to_is_not_silent(bench: Bench) -> None:
-    bench.relay.tick(0.0)
+    bench.tick(0.0)
     bench.relay.broker_slow(True)
-    bench.relay.tick(10.0 * KEEP_ALIVE_S)
+    bench.tick(10.0 * KEEP_ALIVE_S)
     assert bench.ends == []
 
 
 def test_the_broker_hears_of_a_device_whose_packets_all_end_here(bench: Bench) -> None:
     denied = [Subscribe(1, (Subscription("$SYS/#"),))]
     for now in range(0, 300, 5):
-        bench.relay.from_device(list(denied))
-        bench.relay.tick(float(now))
+        bench.from_device(list(denied))
+        bench.tick(float(now))
     assert bench.ends == []
     pings = [each for each in bench.broker.writes if each == render(Pingreq())]
     assert 4 <= len(pings) <= 10
     answers = len(bench.device.writes)
-    bench.relay.from_broker([Pingresp()])
+    bench.from_broker([Pingresp()])
     assert len(bench.device.writes) == answers
 
 
