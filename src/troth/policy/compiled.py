@@ -152,9 +152,7 @@ class Live:
 
     def applies(self, arn: str, keys: RequestKeys) -> bool:
         """Say whether it applies to a request for which `may_apply`, with the keys as they are now."""
-        if not _hold(keys, self._conditions):
-            return False
-        return self._globs is not None or self._statement.covers(self._statement.resolve(keys), arn)
+        return self._statement.applies(arn, keys) if self._globs is None else _hold(keys, self._conditions)
 
 
 def _add(place: int, statement: Statement, keys: RequestKeys, drafts: Sequence[Draft]) -> None:

@@ -1,4 +1,4 @@
-"""A statement in its document's own words, each with its place: for people to read. Nothing is decided by it."""
+"""A statement in its document's own words, each with its place: for people to read, and the reference to decide by."""
 
 from dataclasses import dataclass
 
