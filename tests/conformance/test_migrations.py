@@ -85,5 +85,5 @@ def test_a_missing_schema_says_what_to_do(empty: Database) -> None:
     with pytest.raises(Fault) as caught:
         revision.check(empty)
     assert caught.value.kind is Kind.MISCONFIGURED
-    assert "troth init" in (caught.value.hint or "")
+    assert "[store] url" in (caught.value.hint or "")
     empty.dispose()

@@ -200,6 +200,8 @@ def test_an_interrupted_story_leaves_nothing_behind(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env=environment(tmp_path),
         start_new_session=True,
+        # Who started the tests in the background has made all below them deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     try:
         read_until(story, b"Act 3.")

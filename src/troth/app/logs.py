@@ -1,16 +1,31 @@
 """How every process of the server writes its log: one line an event, JSON for machines or plain for a terminal."""
 
+import io
 import logging
 import sys
-from typing import Literal, TextIO
+from typing import Literal, TextIO, cast
 
 import structlog
 
 Format = Literal["json", "console"]
 
 
-def configure(process: str, style: Format, stream: TextIO = sys.stderr, level: int = logging.INFO) -> None:
-    """Send structlog's events of `level` and above, and libraries' warnings, to `stream`, marked with the process."""
+class _Stderr(io.TextIOBase):
+    """Whatever is standard error at the time of writing: loggers are kept for longer than a redirection lasts."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+
+def configure(process: str, style: Format, level: int = logging.INFO) -> None:
+    """Send structlog's events of `level` and above, and libraries' warnings, to stderr, marked with the process."""
+    stream = _Stderr()
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
@@ -25,7 +40,7 @@ def configure(process: str, style: Format, stream: TextIO = sys.stderr, level: i
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", stream)),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)

@@ -98,10 +98,14 @@ async def _watch_postgresql(url: URL, channel: str) -> AsyncIterator[Watch]:
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         connection = await AsyncConnection.connect(make_conninfo(address, **POSTGRESQL_ARGUMENTS), autocommit=True)
-        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     except (Error, OSError) as error:
         raise unavailable(str(error)) from error
     try:
+        try:
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        except (Error, OSError) as error:
+            raise unavailable(str(error)) from error
         yield PostgreSQLWatch()
     finally:
+        # Also when we are cancelled while it does not answer.
         await connection.close()
