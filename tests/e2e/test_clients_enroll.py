@@ -152,7 +152,8 @@ def test_curl_refuses_a_fake_home(embedded: Story, tmp_path: Path) -> None:
     refused = curl_enrolling(estate, thing, token, request, other.chain_file)
     assert refused.returncode == 60
     assert b"unable to get local issuer certificate" in refused.stderr
-    assert estate.platform.wait_for("handshake.failed", mark)["detail"] == "unknown_ca"
+    failed = estate.platform.wait_for("handshake.failed", mark)
+    assert (failed["listener"], failed["detail"]) == ("https", "unknown_ca")
     assert curl_enrolling(estate, thing, token, request, estate.root_file).returncode == 0
 
 

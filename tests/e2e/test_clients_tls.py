@@ -68,7 +68,7 @@ def play(story: Story, case: Case, client: Client) -> None:
     assert fared.alert == (TLS12.get(case.alert, case.alert) if client is openssl_tls12 else case.alert), fared
     assert fared.connack is None
     (event,) = refusals(story, mark, fared.source)
-    assert event["reason"] == case.reason
+    assert (event["reason"], event["listener"]) == (case.reason, "mqtt")
 
     honest = Visit(credential(story.cast, case.twin), story.estate.name(f"{thing}:x"), topic, new_nonce())
     fared = client(story.door, honest)

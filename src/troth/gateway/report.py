@@ -67,10 +67,17 @@ class Report:
 
     # What happens.
 
-    def handshake_failed(self, who: Who, reason: HandshakeFailure, detail: str) -> None:
-        """A peer did not come through the TLS handshake."""
-        log.warning("handshake.failed", connection=who.connection, peer=who.address, reason=reason.value, detail=detail)
-        self._row(who, HANDSHAKE, "", Outcome.IMPLICIT_DENY, f"{reason.value}: {detail}")
+    def handshake_failed(self, who: Who, listener: str, reason: HandshakeFailure, detail: str) -> None:
+        """A peer did not come through the TLS handshake at the door `listener`."""
+        log.warning(
+            "handshake.failed",
+            connection=who.connection,
+            peer=who.address,
+            listener=listener,
+            reason=reason.value,
+            detail=detail,
+        )
+        self._row(who, HANDSHAKE, listener, Outcome.IMPLICIT_DENY, f"{reason.value}: {detail}")
         self._counts[DecisionKey(HANDSHAKE, Outcome.IMPLICIT_DENY, reason.value)] += 1
 
     def refused(self, who: Who, refusal: Refusal) -> None:

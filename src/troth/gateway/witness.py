@@ -8,15 +8,17 @@ from troth.tls.server import Address, HandshakeFailure, PeerTLS
 class Witness:
     """A `troth.tls.server.HandshakeObserver`."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, listener: str) -> None:
+        """`listener` is the door's name, as settings and status have it."""
         self._report = report
+        self._listener = listener
 
     def on_success(self, peer: PeerTLS, address: Address | None) -> None:
         """What is behind the door says itself what becomes of the connection."""
 
     def on_failure(self, address: Address | None, reason: HandshakeFailure, detail: str) -> None:
         """Count the failure, log it and list it."""
-        self._report.handshake_failed(Who(random_id(), shown(address)), reason, detail)
+        self._report.handshake_failed(Who(random_id(), shown(address)), self._listener, reason, detail)
 
 
 def shown(address: Address | None) -> str:

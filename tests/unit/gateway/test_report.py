@@ -40,14 +40,16 @@ def back(authority: TestAuthority) -> None:
 
 def test_a_failed_handshake_is_told_with_who_and_why(authority: TestAuthority, report: Report) -> None:
     with capture_logs() as logs:
-        report.handshake_failed(STRANGER, HandshakeFailure.SELF_SIGNED, "self signed at depth 0")
+        report.handshake_failed(STRANGER, "mqtt", HandshakeFailure.SELF_SIGNED, "self signed at depth 0")
     (event,) = logs
     assert (event["event"], event["peer"], event["reason"]) == ("handshake.failed", "192.0.2.1:5000", "self-signed")
+    assert event["listener"] == "mqtt"
     asyncio.run(report.flush())
     with read(authority.db) as connection:
         (row,) = list_decisions(connection, denied=True)
-        assert (row.action, row.address, row.reason) == (
+        assert (row.action, row.resource, row.address, row.reason) == (
             "tls:Handshake",
+            "mqtt",
             "192.0.2.1:5000",
             "self-signed: self signed at depth 0",
         )

@@ -41,7 +41,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                 public_url=settings.site.public_url,
                 bell=home.doorbell,
                 server_tls=door_tls(ClientAuth.OPTIONAL),
-                observer=Witness(gateway.report),
+                observer=Witness(gateway.report, "https"),
                 https=listening(job, "https"),
                 public=listening(job, "public"),
             )

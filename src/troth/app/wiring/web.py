@@ -25,7 +25,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
             limits,
             bell=home.doorbell if settings.processes.authority else None,
             server_tls=tls,
-            observer=Witness(report),
+            observer=Witness(report, "operators"),
             operators=listening(job, "operators"),
         )
         try:

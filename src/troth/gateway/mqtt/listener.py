@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from typing import cast
+from typing import Final, cast
 
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.session import Session
@@ -13,6 +13,9 @@ from troth.keys.randomness import random_id
 from troth.limits import Limits
 from troth.tls.server import Acceptor, PendingHandshakes, ServerTLS
 
+LISTENER: Final = "mqtt"
+"""What this door is called in settings, status and logs."""
+
 
 class _Full(asyncio.Protocol):
     """A connection for which there is no room: closed before its first byte."""
@@ -22,7 +25,7 @@ class _Full(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         address = shown(transport.get_extra_info("peername"))
-        refusal = Refusal(Reason.TOO_MANY_CONNECTIONS, action=HANDSHAKE, resource="")
+        refusal = Refusal(Reason.TOO_MANY_CONNECTIONS, action=HANDSHAKE, resource=LISTENER)
         self._report.refused(Who(random_id(), address), refusal)
         cast("asyncio.Transport", transport).abort()
 
@@ -34,7 +37,7 @@ class Door:
         self._gate = gate
         self._connections_max = limits.connections_max
         self._pending = PendingHandshakes(limits.handshakes_pending_max)
-        self._acceptor = Acceptor(server_tls, Witness(gate.report), self._pending)
+        self._acceptor = Acceptor(server_tls, Witness(gate.report, LISTENER), self._pending)
         self._server: asyncio.Server | None = None
 
     async def open(self, listening: socket.socket) -> None:
