@@ -10,7 +10,7 @@ from tests.fixtures.commands import command
 from tests.fixtures.platform import environment, troth
 from tests.fixtures.story import Story
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl", "curl")]
 
 NOT_FOUND, CONFLICT, BAD_KEY, MISCONFIGURED = 13, 14, 16, 22
 
