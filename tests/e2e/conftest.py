@@ -24,7 +24,12 @@ def embedded_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 @pytest.fixture(scope="session")
 def mosquitto_story(tmp_path_factory: pytest.TempPathFactory, mosquitto_broker: Broker) -> Iterator[Story]:
     """A platform in front of somebody else's broker, at a Unix socket; one worker, no web."""
-    settings = {"BROKER__URL": mosquitto_broker.url, "PROCESSES__GATEWAY": "1", "PROCESSES__WEB": "0"}
+    settings = {
+        "BROKER__URL": mosquitto_broker.url,
+        "BROKER__FLAVOUR": "mqtt",
+        "PROCESSES__GATEWAY": "1",
+        "PROCESSES__WEB": "0",
+    }
     with Story(tmp_path_factory.mktemp("mosquitto") / "home", **settings) as story:
         yield story
 

@@ -36,6 +36,8 @@ def external(home: Home, broker: BrokerSettings) -> Broker:
             raise Fault(Kind.MISCONFIGURED, f"broker.password_file: cannot read it: {error}") from error
     return Broker(
         url=broker.url,
+        # Until somebody says that it reads names as the standard does, it gets none that NATS would read otherwise.
+        flavour=Flavour(broker.flavour),
         username=broker.username,
         password=password,
         ca_file=resolved(broker.ca_file),

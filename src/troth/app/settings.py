@@ -87,6 +87,10 @@ class Broker(Section):
     """The MQTT broker behind the gateway."""
 
     url: str = Field("embedded", description="embedded, mqtt://host:port, mqtts://host:port or unix:/path/to/socket")
+    flavour: Literal["nats", "mqtt"] = Field(
+        "nats",
+        description="how an external broker reads topics: mqtt as the standard says (Mosquitto, EMQX, HiveMQ), or nats",
+    )
     username: str = Field("", description="the gateway's user at an external broker")
     password_file: str = Field("", description="file with that user's password, from the home")
     ca_file: str = Field("", description="PEM roots to check an mqtts:// broker against")
