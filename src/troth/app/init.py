@@ -63,7 +63,9 @@ def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: 
     """
     home = Home(path.absolute())
     staging = home.path / STAGING
-    if home.exists and not staging.exists():
+    if home.exists:
+        # The settings are moved in last: what is still in the staging folder is good for nothing.
+        shutil.rmtree(staging, ignore_errors=True)
         _, settings = open_home(path, environment)
         _require_same(settings, birth)
         _upgrade(home, settings)
@@ -128,7 +130,7 @@ def _alone(home: Home) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise at_work from error
-        if home.exists and not (home.path / STAGING).exists():
+        if home.exists:
             raise at_work
         yield
     finally:
@@ -224,8 +226,7 @@ def _move_in(staging: Path, home: Home) -> None:
         entry.rename(home.path / entry.name)
     if (staging / MARKER).exists():
         (staging / MARKER).rename(home.settings_file)
-    (staging / COMPLETE).unlink(missing_ok=True)
-    staging.rmdir()
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _without_password(url: str) -> str:

@@ -104,6 +104,14 @@ def test_an_unwritable_place_is_one_clear_fault() -> None:
     assert caught.value.kind is Kind.MISCONFIGURED
 
 
+def test_what_is_left_of_the_staging_folder_does_not_begin_another_birth(home: Path) -> None:
+    before = files_of(home)
+    (home / init.STAGING).mkdir()
+    assert not make(home)
+    assert files_of(home) == before
+    assert not (home / init.STAGING).exists()
+
+
 class Cut(BaseException):
     """The power fails here."""
 
@@ -118,7 +126,8 @@ def test_a_birth_cut_off_anywhere_is_finished_by_the_next(
         with pytest.raises(Cut):
             make(path)
     assert not Home(path).exists or (path / init.STAGING).exists()
-    assert make(path)
+    # Once the settings are in place the home is whole, and nothing is made anew.
+    assert make(path) == (step != "settings")
     assert not (path / init.STAGING).exists()
     here, settings = open_home(path, {})
     open_database(here, settings).dispose()
