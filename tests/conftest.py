@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 PACKAGES = Path(__file__).parent / "system-packages.txt"
@@ -17,6 +18,13 @@ IN_CI = os.environ.get("CI") == "true"
 settings.register_profile("troth", deadline=None, derandomize=IN_CI, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("troth"), max_examples=20)
 settings.load_profile("troth")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command that runs inside a test says how to log; the next test must not inherit that."""
+    yield
+    structlog.reset_defaults()
 
 
 def known_programs() -> dict[str, str]:

@@ -41,7 +41,8 @@ def configure(process: str, style: Format, level: int = logging.INFO) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", stream)),
-        cache_logger_on_first_use=True,
+        # A long-lived process pays for it once; what calls a command within its own process may want another level.
+        cache_logger_on_first_use=level == logging.INFO,
     )
     structlog.contextvars.bind_contextvars(process=process)
     logging.basicConfig(stream=stream, level=logging.WARNING, format=f"%(asctime)s {process} %(name)s: %(message)s")
