@@ -49,6 +49,8 @@ packages:
 	@sh scripts/packages.sh tests/system-packages.txt
 
 bench: setup packages ## Measure against Mosquitto and NATS in the same run and print ratios
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+	    --require-hashes --only-binary :all: -r requirements/bench.txt
 	@$(BIN)/python -m bench
 
 format: setup ## Format and mend what can be mended without thought
