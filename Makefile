@@ -28,7 +28,7 @@ check: setup ## Lint, types, import contracts and the fast tests, side by side: 
 	@$(MAKE) --no-print-directory -j4 --output-sync=target lint types contracts fast
 
 fast: setup
-	@$(PYTEST) tests/unit tests/repo -q -n $(JOBS) -m "not slow" --hypothesis-profile quick
+	@$(PYTEST) tests/unit tests/repo -q -n $(JOBS) -m "not slow and not soak" --hypothesis-profile quick
 
 lint: setup
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
