@@ -30,6 +30,7 @@ from troth.protocols.mqtt import (
     Publish,
     Reader,
     Role,
+    StreamFault,
     Suback,
     Subscribe,
     Subscription,
@@ -61,6 +62,7 @@ class Client:
         self._local = connection.getsockname()[:2]
         self._reader = Reader(DEFAULT.packet_bytes, Role.CLIENT)
         self._packets: deque[Packet] = deque()
+        self._broken: StreamFault | None = None
         self._inbox: deque[Publish] = deque()
         self._packet_id = 0
         self._keep_alive_s = 0
@@ -217,6 +219,8 @@ class Client:
 
     def _read(self, wait: Wait) -> None:
         """Take what the server sends next, if it comes before the wait is over and before a ping is due."""
+        if self._broken is not None:
+            raise self._end(self._broken)
         limits_s = [each for each in (wait.left_s(), self._quiet.left_s()) if each is not None]
         slice_s = max(_READ_S_MIN, min(limits_s)) if limits_s else None
         try:
@@ -235,8 +239,10 @@ class Client:
         self._silent_s = 0.0
         try:
             self._packets.extend(self._reader.feed(data))
-        except PeerFault as fault:
-            raise self._end(fault) from None
+        except StreamFault as fault:
+            # What came whole before it is handed out first.
+            self._packets.extend(fault.before)
+            self._broken = fault
 
     def _send(self, packet: Packet) -> None:
         data = render(packet)

@@ -17,7 +17,7 @@ def unavailable(detail: str) -> Fault:
         Kind.UNAVAILABLE,
         "the database does not answer",
         detail=detail,
-        hint="see the log for the database's own words; troth tries again by itself",
+        hint="is [store] url right, the database up, the disk full? what runs tries again; a command is to be given again",
         retry_after=RETRY_AFTER_S,
     )
 

@@ -158,6 +158,16 @@ def test_what_is_no_mqtt_ends_the_connection(pair: Pair) -> None:
     assert_closed(pair)
 
 
+def test_what_came_whole_before_nonsense_in_the_same_bytes_is_not_lost(pair: Pair) -> None:
+    pair.server.say(build_publish("home/light", b"on", qos=0, retain=False, packet_id=0), b"\x00\x00")
+    message = pair.client.receive(1.0)
+    assert message is not None
+    assert message.payload == b"on"
+    with pytest.raises(PeerFault, match="no packet begins"):
+        pair.client.receive(1.0)
+    assert_closed(pair)
+
+
 def test_a_message_is_acknowledged_when_it_is_taken_and_not_before(pair: Pair) -> None:
     pair.server.say(build_publish("a", b"1", qos=1, packet_id=9), Pingresp())
     pair.client.ping()
