@@ -69,6 +69,51 @@ def test_a_long_backlog_comes_in_pages(db: Database, clock: StepClock) -> None:
     assert len(asyncio.run(follow(Follower(db, clock, 0), until=2500))) == 2500
 
 
+def test_who_catches_up_has_all_that_was_committed_before(db: Database, clock: StepClock) -> None:
+    """Without a poll: whoever asks has it read at once, and one reading serves all who ask."""
+    seen: list[str] = []
+
+    async def take(follower: Follower) -> None:
+        async with aclosing(follower.entries()) as batches:
+            async for batch in batches:
+                seen.extend(entry.subject for entry in batch)
+
+    async def run() -> None:
+        follower = Follower(db, clock, 0, poll_s=3600)
+        taking = asyncio.create_task(take(follower))
+        try:
+            async with asyncio.timeout(10):
+                for subject in ("one", "two", "three"):
+                    await asyncio.to_thread(record, db, clock, subject)
+                    await asyncio.gather(*(follower.catch_up() for _ in range(3)))
+                    assert seen[-1] == subject
+                await asyncio.to_thread(record, db, clock, *("x" for _ in range(2_100)))
+                await follower.catch_up()
+                await follower.catch_up()
+        finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+        assert len(seen) == 2_103
+
+    asyncio.run(run())
+
+
+def test_nobody_catches_up_with_a_database_that_is_gone(sqlite_db: Database, clock: StepClock) -> None:
+    async def run() -> None:
+        follower = Follower(sqlite_db, clock, 0, poll_s=3600)
+        taking = asyncio.create_task(follow(follower, until=10))
+        await follower.catch_up()
+        with broken(sqlite_db) as cut:
+            cut()
+            with pytest.raises(Fault) as caught:
+                await follower.catch_up()
+            assert caught.value.kind is Kind.UNAVAILABLE
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 def test_a_cancelled_follower_gives_its_connections_back(db: Database, clock: StepClock) -> None:
     async def run() -> None:
         task = asyncio.create_task(follow(Follower(db, clock, 0, poll_s=0.001), until=10))

@@ -4,7 +4,7 @@ A certificate must be registered, in force, in its time and of an issuer for dev
 certificate and of the thing that it is decide. Any doubt is a refusal. AWS IoT developer guide, "Authorization".
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -64,21 +64,22 @@ class Admission:
         clock: Clock,
         realm: Realm,
         limits: Limits,
-        is_state_known: Callable[[], bool],
+        is_up_to_date: Callable[[], Awaitable[bool]],
     ) -> None:
         self._principals = principals
         self._clock = clock
         self._realm = realm
         self._client_id_bytes_max = limits.client_id_bytes_max
-        self._is_state_known = is_state_known
+        self._is_up_to_date = is_up_to_date
         self._compiler = Compiler()
 
     async def principal(self, certificate_id: str) -> Known:
-        """Return the principal of a certificate that is in force now, reflecting all changes that are known here.
+        """Return the principal of a certificate that is in force now, with every change committed before this call.
 
         Raises `Refusal`: unauthenticated, or unavailable while nobody can know.
         """
-        if not self._is_state_known():
+        # What is kept lags behind the journal until it has been asked.
+        if not await self._is_up_to_date():
             raise _refusal(Reason.STATE_UNKNOWN, certificate_id)
         known = self._principals.find(certificate_id)
         if known is None:

@@ -19,7 +19,7 @@ from troth.gateway.refusal import Reason
 from troth.gateway.roster import Roster
 from troth.journal.entries import head
 from troth.journal.record import Entry
-from troth.journal.tail import Follower
+from troth.journal.tail import POLL_S, Follower
 from troth.registry.certificates import CERTIFICATE_DEACTIVATED, CERTIFICATE_REVOKED
 from troth.store.connect import Database
 from troth.store.read import read
@@ -42,10 +42,17 @@ class Control:
     """Keeps what one worker knows and whom it serves in step with the journal."""
 
     def __init__(
-        self, db: Database, clock: Clock, principals: Principals, roster: Roster, unknown_state_for: timedelta
+        self,
+        db: Database,
+        clock: Clock,
+        principals: Principals,
+        roster: Roster,
+        unknown_state_for: timedelta,
+        poll_s: float = POLL_S,
     ) -> None:
         self._db = db
         self._clock = clock
+        self._poll_s = poll_s
         self._principals = principals
         self._roster = roster
         self._unknown_state_for = unknown_state_for
@@ -53,35 +60,34 @@ class Control:
         """The number of the last journal entry that has been acted on."""
         self._follower: Follower | None = None
         self._unsettled: set[str] = set()
+        self._touched = asyncio.Event()
         self._stuck_since: datetime | None = None
 
     async def start(self) -> None:
         """Begin at the journal's end. Raises `Fault` (unavailable)."""
         self.position = self._principals.position = await asyncio.to_thread(self._head)
-        self._follower = Follower(self._db, self._clock, self.position)
+        self._follower = Follower(self._db, self._clock, self.position, self._poll_s)
 
     async def run(self) -> None:
         """Follow the journal, without end."""
         assert self._follower is not None, "start comes first"
-        while True:
-            try:
-                async with aclosing(self._follower.entries()) as batches:
-                    async for entries in batches:
-                        await self._take(entries)
-            except Fault as fault:
-                log.error("journal.unreadable", reason=fault.message, detail=fault.detail)
-            except Exception:
-                # What of the batch was not yet acted on is not known: trust nothing that is kept.
-                log.exception("control.failed")
-                self._stuck_since = self._stuck_since or self._clock.now()
-                self._principals.forget_all()
-                self._unsettled |= self._roster.bound()
-            await asyncio.sleep(RETRY_S)
-            await self._settle()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._follow(self._follower))
+            both.create_task(self._settle())
 
     def is_state_known(self) -> bool:
         """Tell whether every change is known here that was committed a moment ago."""
         return self._follower is not None and self.unknown_since is None
+
+    async def is_up_to_date(self) -> bool:
+        """Tell whether every change is known here that was committed before this call, having caught up with it."""
+        if self._follower is None or not self.is_state_known():
+            return False
+        try:
+            await self._follower.catch_up()
+        except Fault:
+            return False
+        return self.is_state_known()
 
     @property
     def unknown_since(self) -> datetime | None:
@@ -96,24 +102,60 @@ class Control:
             for connection in self._roster:
                 connection.end(Reason.STATE_UNKNOWN)
 
-    async def _take(self, entries: Sequence[Entry]) -> None:
-        touched = self._principals.apply(entries)
+    async def _follow(self, follower: Follower) -> None:
+        while True:
+            try:
+                async with aclosing(follower.entries()) as batches:
+                    async for entries in batches:
+                        # Without a wait, as those who catch up rely on.
+                        self._take(entries)
+            except Fault as fault:
+                log.error("journal.unreadable", reason=fault.message, detail=fault.detail)
+            except Exception:
+                log.exception("control.failed")
+                # What of the batch was not yet acted on is not known. A look-up under way may not show it either.
+                self._principals.position = follower.position
+                self._distrust()
+            await asyncio.sleep(RETRY_S)
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        self._unsettled |= self._principals.apply(entries)
         for entry in entries:
             if entry.kind in _ENDINGS:
                 for connection in self._roster.bound_to(entry.subject):
                     connection.end(_ENDINGS[entry.kind])
-        self._unsettled |= touched
-        await self._settle()
-        self.position = entries[-1].number
+        self._touched.set()
+
+    def _distrust(self) -> None:
+        """Trust nothing that is kept, after a bug of ours."""
+        self._stuck_since = self._stuck_since or self._clock.now()
+        self._principals.forget_all()
+        self._unsettled |= self._roster.bound()
+        self._touched.set()
 
     async def _settle(self) -> None:
-        """Let every connection that was touched be decided again. Tries until the database has said how things are."""
-        self._unsettled = {each for each in self._unsettled if self._roster.bound_to(each)}
-        while self._unsettled:
-            chunk = tuple(islice(self._unsettled, _TOGETHER))
+        """Let every connection that was touched be decided again, without end."""
+        while True:
+            await self._touched.wait()
+            self._touched.clear()
+            position = self._principals.position
+            try:
+                await self._review()
+            except Exception:
+                log.exception("control.failed")
+                self._distrust()
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._stuck_since = None
+                self.position = position
+
+    async def _review(self) -> None:
+        """Tries until the database has said how things are."""
+        while chunk := self._next_unsettled():
             try:
                 found = await self._principals.look_up(chunk)
             except Fault as fault:
+                self._unsettled.update(chunk)
                 self._stuck_since = self._stuck_since or self._clock.now()
                 log.error("registry.unreadable", reason=fault.message, detail=fault.detail)
                 await asyncio.sleep(RETRY_S)
@@ -121,8 +163,12 @@ class Control:
             for certificate_id, known in found.items():
                 for connection in self._roster.bound_to(certificate_id):
                     connection.review(known)
-            self._unsettled.difference_update(chunk)
-        self._stuck_since = None
+
+    def _next_unsettled(self) -> tuple[str, ...]:
+        self._unsettled = {each for each in self._unsettled if self._roster.bound_to(each)}
+        chunk = tuple(islice(self._unsettled, _TOGETHER))
+        self._unsettled.difference_update(chunk)
+        return chunk
 
     def _head(self) -> int:
         with read(self._db) as connection:

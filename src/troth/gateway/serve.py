@@ -122,7 +122,7 @@ async def serve(
     roster = Roster(principals)
     control = Control(db, clock, principals, roster, options.unknown_state_for)
     gate = Gate(
-        admission=Admission(principals, clock, realm, limits, control.is_state_known),
+        admission=Admission(principals, clock, realm, limits, control.is_up_to_date),
         roster=roster,
         upstream=upstream,
         names=Names(upstream.flavour, limits.topic_bytes_max),

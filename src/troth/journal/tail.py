@@ -13,7 +13,7 @@ from troth.limits import DATABASE_SILENCE_S_MAX, LIST_ROWS_MAX
 from troth.store.connect import Database
 from troth.store.faults import unavailable
 from troth.store.read import read
-from troth.store.watch import watch
+from troth.store.watch import Watch, watch
 
 __all__ = ["POLL_S", "Follower", "head", "read_after"]
 
@@ -41,6 +41,9 @@ class Follower:
         self._poll_s = poll_s
         self._seen_at = clock.now()
         self._blind = False
+        # Set while all that was read has been handed out and the next bell is waited for.
+        self._resting: Watch | None = None
+        self._waiting: list[asyncio.Future[bool]] = []
 
     @property
     def blind_since(self) -> datetime | None:
@@ -49,6 +52,19 @@ class Follower:
         Set before `entries` raises, cleared when it has read the journal again.
         """
         return self._seen_at if self._blind else None
+
+    async def catch_up(self) -> None:
+        """Return when everything that was committed before this call has been handed out: at once when nothing was.
+
+        Whoever takes the entries gets the last of them before this returns, and acts on them first if that takes no
+        waiting. One reading of the journal serves all who wait. Raises `Fault` (unavailable).
+        """
+        if self._resting is not None and not self._resting.rings():
+            return
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        if not await waiter:
+            raise unavailable("the journal is not followed any more")
 
     async def entries(self) -> AsyncGenerator[list[Entry], None]:
         """Yield lists of entries, none of them empty, without end; never skip or repeat one.
@@ -60,19 +76,34 @@ class Follower:
             async with watch(self._db, CHANNEL, self._poll_s) as commits:
                 while True:
                     # Read after the watch stands: what is committed during the read ends the wait that follows it.
-                    asked_at = self._clock.now()
+                    asked_at, asking = self._clock.now(), len(self._waiting)
                     found = await self._read()
                     self._seen_at, self._blind = asked_at, False
+                    more = len(found) == LIST_ROWS_MAX
+                    if not more:
+                        self._answer(asking)
                     if found:
                         self.position = found[-1].number
                         yield found
-                    if len(found) == LIST_ROWS_MAX:
+                    # Whoever asked meanwhile may mean a commit that came after the read.
+                    if more or self._waiting:
                         continue
+                    self._resting = commits
                     while not await commits.wait():
                         self._seen_at = self._clock.now()
+                    self._resting = None
         except Exception:
             self._blind = True
             raise
+        finally:
+            self._resting = None
+            self._answer(len(self._waiting), known=False)
+
+    def _answer(self, count: int, *, known: bool = True) -> None:
+        answered, self._waiting = self._waiting[:count], self._waiting[count:]
+        for waiter in answered:
+            if not waiter.done():
+                waiter.set_result(known)
 
     async def _read(self) -> list[Entry]:
         try:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,6 +18,13 @@ FALLBACK_S: Final = 1.0
 
 class Watch(Protocol):
     """Something that waits for commits."""
+
+    def rings(self) -> bool:
+        """Tell at once whether something may have been committed since `wait` returned; if so, `wait` is over too.
+
+        False is an answer of the database at this very moment. Raises `Fault` (unavailable).
+        """
+        ...
 
     async def wait(self) -> bool:
         """Wait a moment; return whether something may have been committed since the last return.
@@ -44,9 +51,19 @@ class _SQLiteWatch:
         self._poll_s = poll_s
         self._file = _identity(path)
         self._version = self._data_version()
+        self._rung = asyncio.Event()
+
+    def rings(self) -> bool:
+        if self._data_version() == self._version:
+            return False
+        self._rung.set()
+        return True
 
     async def wait(self) -> bool:
-        await asyncio.sleep(self._poll_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll_s):
+                await self._rung.wait()
+        self._rung.clear()
         before, self._version = self._version, self._data_version()
         return self._version != before
 
@@ -86,14 +103,29 @@ async def _watch_postgresql(url: URL, channel: str) -> AsyncIterator[Watch]:
     from psycopg.conninfo import make_conninfo
 
     class PostgreSQLWatch:
+        def __init__(self) -> None:
+            self._listening: asyncio.Task[None] | None = None
+
+        def rings(self) -> bool:
+            # A NOTIFY is on its way for a moment after the commit, so that silence is no answer.
+            if self._listening is not None:
+                self._listening.cancel()
+            return True
+
         async def wait(self) -> bool:
-            try:
-                async for _ in connection.notifies(timeout=FALLBACK_S, stop_after=1):
-                    pass
-            except (Error, OSError) as error:
-                raise unavailable(str(error)) from error
+            self._listening = asyncio.create_task(self._listen())
+            (ending,) = await asyncio.gather(self._listening, return_exceptions=True)
+            self._listening = None
+            if isinstance(ending, (Error, OSError)):
+                raise unavailable(str(ending)) from ending
+            if isinstance(ending, Exception):
+                raise ending
             # A bell that nobody can ring any more is silent too, so the end of the wait is no answer in itself.
             return True
+
+        async def _listen(self) -> None:
+            async for _ in connection.notifies(timeout=FALLBACK_S, stop_after=1):
+                pass
 
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:

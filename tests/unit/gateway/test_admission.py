@@ -50,9 +50,17 @@ KNOWN = Known(
 CONNECT = Connect("lamp-1")
 
 
+async def knows() -> bool:
+    return True
+
+
+async def knows_not() -> bool:
+    return False
+
+
 def admit(known: Known = KNOWN, connect: Connect = CONNECT, at: datetime = NOON, peer: Peer = PEER) -> Admitted:
     principals = Principals.__new__(Principals)  # admit asks for nobody
-    return Admission(principals, FakeClock(at), Realm(), DEFAULT, lambda: True).admit(known, peer, connect)
+    return Admission(principals, FakeClock(at), Realm(), DEFAULT, knows).admit(known, peer, connect)
 
 
 def refusal(known: Known = KNOWN, connect: Connect = CONNECT, at: datetime = NOON) -> Refusal:
@@ -138,7 +146,7 @@ def test_rights_end_with_the_days_that_they_were_given_for() -> None:
     known = replace(KNOWN, policies=(named(allow("iot:Connect", "client/*"), dated),))
     clock = FakeClock(NOON)
     principals = Principals.__new__(Principals)
-    grant = Admission(principals, clock, Realm(), DEFAULT, lambda: True).admit(known, PEER, CONNECT).grant
+    grant = Admission(principals, clock, Realm(), DEFAULT, knows).admit(known, PEER, CONNECT).grant
     assert grant.may_publish("x")
     clock.advance(timedelta(seconds=1))
     assert not grant.may_publish("x")
@@ -225,12 +233,12 @@ def test_addresses_are_written_as_everywhere() -> None:
 def test_whom_nobody_knows_is_refused_and_so_is_everybody_while_nobody_can_know(authority: TestAuthority) -> None:
     principals = Principals(authority.db, DEFAULT)
     lamp = authority.device("lamp-1")
-    knowing = Admission(principals, authority.clock, Realm(), DEFAULT, lambda: True)
+    knowing = Admission(principals, authority.clock, Realm(), DEFAULT, knows)
     assert asyncio.run(knowing.principal(lamp.certificate_id)).certificate_id == lamp.certificate_id
     with pytest.raises(Refusal) as caught:
         asyncio.run(knowing.principal("0" * 64))
     assert (caught.value.reason, caught.value.kind) == (Reason.UNKNOWN_CERTIFICATE, Kind.UNAUTHENTICATED)
-    blind = Admission(principals, authority.clock, Realm(), DEFAULT, lambda: False)
+    blind = Admission(principals, authority.clock, Realm(), DEFAULT, knows_not)
     with pytest.raises(Refusal) as caught:
         asyncio.run(blind.principal(lamp.certificate_id))
     assert (caught.value.reason, caught.value.kind) == (Reason.STATE_UNKNOWN, Kind.UNAVAILABLE)

@@ -1,18 +1,21 @@
 """What changes reaches whom it touches, also after trouble, and nobody trusts what cannot be known."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pytest
 
+from troth.gateway.admission import Admission
 from troth.gateway.control import Control
 from troth.gateway.principals import Known, Principals
-from troth.gateway.refusal import Reason
+from troth.gateway.refusal import Reason, Refusal
 from troth.gateway.roster import Roster
 from troth.journal.change import change
+from troth.journal.tail import POLL_S
 from troth.limits import DEFAULT
+from troth.names import Realm
 from troth.registry.attachments import detach_principal
 from troth.registry.certificates import CertificateState
 from troth.testing.authority import TestAuthority
@@ -46,10 +49,11 @@ class Visitor:
 class Post:
     """A control at work."""
 
-    def __init__(self, authority: TestAuthority) -> None:
+    def __init__(self, authority: TestAuthority, poll_s: float = POLL_S) -> None:
         self.principals = Principals(authority.db, DEFAULT)
         self.roster = Roster(self.principals)
-        self.control = Control(authority.db, authority.clock, self.principals, self.roster, GRACE)
+        self.control = Control(authority.db, authority.clock, self.principals, self.roster, GRACE, poll_s)
+        self.admission = Admission(self.principals, authority.clock, Realm(), DEFAULT, self.control.is_up_to_date)
 
     async def receive(self, certificate_id: str) -> Visitor:
         visitor = Visitor(certificate_id)
@@ -62,6 +66,14 @@ class Post:
 @pytest.fixture
 def post(authority: TestAuthority) -> Iterator[Post]:
     made = Post(authority)
+    yield made
+    made.principals.close()
+
+
+@pytest.fixture
+def dozing(authority: TestAuthority) -> Iterator[Post]:
+    """One that does not look at the journal by itself while a test lasts."""
+    made = Post(authority, poll_s=3600)
     yield made
     made.principals.close()
 
@@ -114,6 +126,69 @@ def test_a_revocation_ends_it_at_once(authority: TestAuthority, post: Post) -> N
         await asyncio.to_thread(authority.revoke, lamp)
         await visitor.told.wait()
         assert visitor.ends == [Reason.CERTIFICATE_REVOKED]
+
+    at_work(post, part)
+
+
+def test_who_comes_right_after_a_revocation_is_refused(authority: TestAuthority, dozing: Post) -> None:
+    """What is kept says that it is in force; the database is asked before that is believed."""
+    lamp, twin = authority.device("lamp-1"), authority.device("lamp-2")
+
+    async def part() -> None:
+        for each in (lamp, twin):
+            assert (await dozing.admission.principal(each.certificate_id)).state is CertificateState.ACTIVE
+        await asyncio.to_thread(authority.revoke, lamp)
+        assert dozing.principals.find(lamp.certificate_id) is not None
+        coming = [dozing.admission.principal(each.certificate_id) for each in (lamp, lamp, twin)]
+        first, second, other = await asyncio.gather(*coming, return_exceptions=True)
+        for refused in (first, second):
+            assert isinstance(refused, Refusal)
+            assert refused.reason is Reason.CERTIFICATE_REVOKED
+        assert isinstance(other, Known)
+
+    at_work(dozing, part)
+
+
+def test_who_comes_when_the_database_has_just_gone_is_refused(authority: TestAuthority, dozing: Post) -> None:
+    lamp = authority.device("lamp-1")
+    path = authority.db.path
+    assert path is not None
+
+    async def part() -> None:
+        await dozing.admission.principal(lamp.certificate_id)
+        hidden = path.rename(path.with_suffix(".hidden"))
+        assert dozing.control.is_state_known()
+        with pytest.raises(Refusal) as caught:
+            await dozing.admission.principal(lamp.certificate_id)
+        assert caught.value.reason is Reason.STATE_UNKNOWN
+        hidden.rename(path)
+        assert isinstance(await dozing.admission.principal(lamp.certificate_id), Known)
+
+    at_work(dozing, part)
+
+
+def test_a_revocation_does_not_wait_behind_a_long_review(
+    authority: TestAuthority, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lamp, other = authority.device("lamp-1"), authority.device("lamp-2")
+    real = post.principals.look_up
+    reviewing, enough = asyncio.Event(), asyncio.Event()
+
+    async def slow(certificate_ids: Sequence[str]) -> dict[str, Known | None]:
+        reviewing.set()
+        await enough.wait()
+        return await real(certificate_ids)
+
+    async def part() -> None:
+        first, second = await post.receive(lamp.certificate_id), await post.receive(other.certificate_id)
+        monkeypatch.setattr(post.principals, "look_up", slow)
+        await asyncio.to_thread(detach, authority, "lamp-1", lamp.certificate_id)
+        await reviewing.wait()
+        await asyncio.to_thread(authority.revoke, other)
+        await second.told.wait()
+        assert (second.ends, first.reviews) == ([Reason.CERTIFICATE_REVOKED], [])
+        enough.set()
+        await first.told.wait()
 
     at_work(post, part)
 
