@@ -1,9 +1,9 @@
 """Read the journal: forwards for those who follow it, backwards for those who look."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Row, ScalarSelect, select
+from sqlalchemy import Connection, Row, ScalarSelect, bindparam, select
 
 from troth.journal import tables
 from troth.journal.record import Entry, parse_entry
@@ -38,6 +38,21 @@ def list_before(
     if subject is not None:
         statement = statement.where(tables.entries.c.subject == subject)
     return _entries(connection.execute(statement.limit(min(limit, LIST_ROWS_MAX))).all())
+
+
+def list_about(connection: Connection, kind: str, subjects: Collection[str]) -> list[Entry]:
+    """Return all entries of one kind about any of these subjects, oldest first."""
+    return _entries(connection.execute(_ABOUT, {"kind": kind, "subjects": list(subjects)}).all())
+
+
+_ABOUT: Final = (
+    select(tables.entries.c.body)
+    .where(
+        tables.entries.c.subject.in_(bindparam("subjects", expanding=True)),
+        tables.entries.c.kind == bindparam("kind"),
+    )
+    .order_by(tables.entries.c.number)
+)
 
 
 def _entries(rows: Sequence[Row[bytes]]) -> list[Entry]:

@@ -1,5 +1,6 @@
 """Which certificate speaks for which thing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ PRINCIPAL_ATTACHED: Final = "principal.attached"
 PRINCIPAL_DETACHED: Final = "principal.detached"
 
 _COLUMNS: Final = tables.thing_principals.c
+_ADD: Final = tables.thing_principals.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,39 @@ def attach_principal(change: Change, thing: str, certificate_id: str, exclusive:
     if len(attached) >= THINGS_PER_CERTIFICATE_MAX:
         message = f"a certificate may be attached to at most {THINGS_PER_CERTIFICATE_MAX} things"
         raise Fault(Kind.TOO_LARGE, message, hint="detach one first")
-    change.execute(
-        tables.thing_principals.insert().values(
-            thing=thing, certificate_id=certificate_id, exclusive=exclusive, attached_at=change.at
-        )
-    )
-    change.record(PRINCIPAL_ATTACHED, certificate_id, certificate_id=certificate_id, thing=thing, exclusive=exclusive)
+    _add(change, [wanted])
     return wanted
+
+
+def attach_new(change: Change, attachments: Sequence[Attachment]) -> None:
+    """Attach certificates that were added in the same change, each to one thing.
+
+    Raises `Fault` (conflict) when a thing has gone.
+    """
+    _add(change, attachments)
+
+
+def _add(change: Change, attachments: Sequence[Attachment]) -> None:
+    change.execute(
+        _ADD,
+        [
+            {
+                "thing": each.thing,
+                "certificate_id": each.certificate_id,
+                "exclusive": each.exclusive,
+                "attached_at": change.at,
+            }
+            for each in attachments
+        ],
+    )
+    for each in attachments:
+        change.record(
+            PRINCIPAL_ATTACHED,
+            each.certificate_id,
+            certificate_id=each.certificate_id,
+            thing=each.thing,
+            exclusive=each.exclusive,
+        )
 
 
 def detach_principal(change: Change, thing: str, certificate_id: str) -> None:

@@ -75,6 +75,63 @@ class CertificateRow:
 _STATE: Final = [field.name for field in fields(CertificateRow)].index("state")
 
 
+@dataclass(frozen=True, slots=True)
+class NewCertificate:
+    """A certificate that is to be added."""
+
+    certificate: x509.Certificate
+    certificate_id: str
+    issuer_id: str
+    profile: str
+    thing: str | None
+    method: str
+    intent: str | None = None
+    """The id under which the authority was asked for it; the entry names it."""
+    state: CertificateState = CertificateState.ACTIVE
+
+    def row(self, at: datetime) -> CertificateRow:
+        """Return it as the registry knows it, added at `at`."""
+        certificate = self.certificate
+        return CertificateRow(
+            certificate_id=self.certificate_id,
+            issuer_id=self.issuer_id,
+            serial=serial_text(certificate),
+            subject=subject_text(certificate.subject),
+            thing=self.thing,
+            profile=self.profile,
+            method=self.method,
+            state=self.state,
+            der=certificate.public_bytes(Encoding.DER),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            created_at=at,
+            changed_at=at,
+            revoked_at=None,
+            reason=None,
+        )
+
+
+def add_certificates(change: Change, certificates: Sequence[NewCertificate]) -> list[CertificateRow]:
+    """Add certificates. Raises `Fault` (conflict) when one, or another with its issuer and serial, is there already."""
+    rows = [each.row(change.at) for each in certificates]
+    change.execute(_ADD, [{name: getattr(row, name) for name in row.__slots__} for row in rows])
+    for row, new in zip(rows, certificates, strict=True):
+        change.record(
+            CERTIFICATE_ISSUED,
+            row.certificate_id,
+            certificate_id=row.certificate_id,
+            thing=row.thing,
+            issuer_id=row.issuer_id,
+            serial=row.serial,
+            profile=row.profile,
+            method=row.method,
+            state=row.state.value,
+            not_after=row.not_after.isoformat(),
+            intent=new.intent,
+        )
+    return rows
+
+
 def add_certificate(
     change: Change,
     certificate: x509.Certificate,
@@ -90,42 +147,12 @@ def add_certificate(
 
     Raises `Fault` (conflict) when the certificate, or another with its issuer and serial, is there already.
     """
-    identity, serial = certificate_id(certificate), serial_text(certificate)
+    identity = certificate_id(certificate)
     connection = change.connection
-    if find_certificate(connection, identity) or find_by_serial(connection, issuer_id, serial):
+    if find_certificate(connection, identity) or find_by_serial(connection, issuer_id, serial_text(certificate)):
         raise Fault(Kind.CONFLICT, "the certificate, or its serial number, is registered already", detail=identity)
-    row = CertificateRow(
-        certificate_id=identity,
-        issuer_id=issuer_id,
-        serial=serial,
-        subject=subject_text(certificate.subject),
-        thing=thing,
-        profile=profile,
-        method=method,
-        state=state,
-        der=certificate.public_bytes(Encoding.DER),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        created_at=change.at,
-        changed_at=change.at,
-        revoked_at=None,
-        reason=None,
-    )
-    change.execute(tables.certificates.insert().values({name: getattr(row, name) for name in row.__slots__}))
-    change.record(
-        CERTIFICATE_ISSUED,
-        identity,
-        certificate_id=identity,
-        thing=thing,
-        issuer_id=issuer_id,
-        serial=serial,
-        profile=profile,
-        method=method,
-        state=state.value,
-        not_after=row.not_after.isoformat(),
-        intent=intent,
-    )
-    return row
+    new = NewCertificate(certificate, identity, issuer_id, profile, thing, method, intent, state)
+    return add_certificates(change, [new])[0]
 
 
 def set_state(change: Change, identity: str, state: CertificateState, reason: str | None = None) -> CertificateRow:
@@ -239,6 +266,7 @@ def _select() -> Select[Any]:
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_ADD: Final = tables.certificates.insert()
 _BY_ID: Final = _select().where(_COLUMNS.certificate_id == bindparam("certificate_id"))
 _BY_SERIAL: Final = _select().where(
     _COLUMNS.issuer_id == bindparam("issuer_id"), _COLUMNS.serial == bindparam("serial")
