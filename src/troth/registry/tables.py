@@ -77,14 +77,52 @@ issuers: Final = Table(
     Column("name", _NAME, nullable=False),
     Column("purpose", String(32), nullable=False),
     Column("parent_id", _CERTIFICATE_ID, ForeignKey("issuers.issuer_id")),
-    Column("key_name", _NAME, nullable=False),
+    Column("key_name", Text, nullable=False),
     Column("state", String(32), nullable=False),
     Column("der", LargeBinary, nullable=False),
     Column("not_before", Instant, nullable=False),
     Column("not_after", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("shards", Integer, nullable=False),
+    Column("line", _NAME, nullable=False),
+    Column("number", Integer, nullable=False),
     UniqueConstraint("name"),
     Index(None, "purpose", "state", "created_at"),
+)
+
+cross_certificates: Final = Table(
+    "cross_certificates",
+    metadata,
+    Column("certificate_id", _CERTIFICATE_ID, primary_key=True),
+    Column("subject_id", _CERTIFICATE_ID, ForeignKey("issuers.issuer_id"), nullable=False),
+    Column("issuer_id", _CERTIFICATE_ID, ForeignKey("issuers.issuer_id"), nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("issuer_id", "subject_id"),
+)
+
+issuer_requests: Final = Table(
+    "issuer_requests",
+    metadata,
+    Column("name", _NAME, primary_key=True),
+    Column("line", _NAME, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("key_name", Text, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+trust_uptake: Final = Table(
+    "trust_uptake",
+    metadata,
+    Column("thing", _NAME, primary_key=True),
+    Column("root_id", _CERTIFICATE_ID, nullable=False),
+    Column("bundle", String(64), nullable=False),
+    Column("told_at", Instant, nullable=False),
+    Column("held_at", Instant),
 )
 
 profiles: Final = Table(

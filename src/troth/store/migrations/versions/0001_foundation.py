@@ -22,6 +22,7 @@ def upgrade() -> None:
     _things()
     _policies()
     _certificates()
+    _trust()
     _connections()
     _authority()
     _enrollment()
@@ -131,12 +132,15 @@ def _certificates() -> None:
         _required("name", NAME),
         _required("purpose", sa.String(32)),
         _optional("parent_id", CERTIFICATE_ID),
-        _required("key_name", NAME),
+        _required("key_name", sa.Text()),
         _required("state", sa.String(32)),
         _required("der", sa.LargeBinary()),
         _required("not_before", sa.BigInteger()),
         _required("not_after", sa.BigInteger()),
         _required("created_at", sa.BigInteger()),
+        _required("shards", sa.Integer()),
+        _required("line", NAME),
+        _required("number", sa.Integer()),
         _primary("issuers", "issuer_id"),
         _unique("issuers", "name"),
         _foreign("issuers", "parent_id", "issuers.issuer_id"),
@@ -184,6 +188,43 @@ def _certificates() -> None:
         _foreign("thing_principals", "thing", "things.name"),
     )
     _index("thing_principals", "thing", "certificate_id")
+
+
+def _trust() -> None:
+    op.create_table(
+        "cross_certificates",
+        _required("certificate_id", CERTIFICATE_ID),
+        _required("subject_id", CERTIFICATE_ID),
+        _required("issuer_id", CERTIFICATE_ID),
+        _required("der", sa.LargeBinary()),
+        _required("not_before", sa.BigInteger()),
+        _required("not_after", sa.BigInteger()),
+        _required("created_at", sa.BigInteger()),
+        _primary("cross_certificates", "certificate_id"),
+        _unique("cross_certificates", "issuer_id", "subject_id"),
+        _foreign("cross_certificates", "subject_id", "issuers.issuer_id"),
+        _foreign("cross_certificates", "issuer_id", "issuers.issuer_id"),
+    )
+    op.create_table(
+        "issuer_requests",
+        _required("name", NAME),
+        _required("line", NAME),
+        _required("number", sa.Integer()),
+        _required("purpose", sa.String(32)),
+        _required("key_name", sa.Text()),
+        _required("request", sa.LargeBinary()),
+        _required("created_at", sa.BigInteger()),
+        _primary("issuer_requests", "name"),
+    )
+    op.create_table(
+        "trust_uptake",
+        _required("thing", NAME),
+        _required("root_id", CERTIFICATE_ID),
+        _required("bundle", sa.String(64)),
+        _required("told_at", sa.BigInteger()),
+        _optional("held_at", sa.BigInteger()),
+        _primary("trust_uptake", "thing"),
+    )
 
 
 def _connections() -> None:
