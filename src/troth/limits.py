@@ -18,11 +18,21 @@ THING_ATTRIBUTES_MAX: Final = 50
 CSR_BYTES_MAX: Final = 16 * KIB
 CERTIFICATE_BYTES_MAX: Final = 32 * KIB
 CHAIN_CERTIFICATES_MAX: Final = 10
+PATH_LINKS_MAX: Final = 64
+"""Links between certificates that one search for a path looks at."""
 KEY_FILE_BYTES_MAX: Final = 64 * KIB
 ALTERNATIVE_NAMES_MAX: Final = 100
 PROFILE_CHARS_MAX: Final = 16 * KIB
 PROFILE_BACKDATE_S_MAX: Final = 7 * 86_400
 PROFILE_VALIDITY_S_MAX: Final = 50 * 365 * 86_400
+# Nobody asks whether an OCSP signer is revoked (RFC 6960, 4.2.2.2.1), so that one which was stolen answers this long.
+OCSP_SIGNER_VALIDITY_S_MAX: Final = 7 * 86_400
+
+# OCSP requests. A CertID with SHA-256 has some 100 bytes, a signature over it all with its certificates a few thousand.
+OCSP_REQUEST_BYTES_MAX: Final = 8 * KIB
+OCSP_CERTIFICATES_MAX: Final = 32
+OCSP_NONCE_BYTES_MAX: Final = 128
+"""Octets of a nonce (RFC 9654, 2.1)."""
 
 # What opening a key file may cost, whatever the file says: memory for scrypt, rounds of work for both functions.
 KEY_SCRYPT_BYTES_MAX: Final = 256 * KIB * KIB
