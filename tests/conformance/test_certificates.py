@@ -155,8 +155,9 @@ def test_issuers_make_a_chain_and_the_youngest_signs(db: Database, clock: StepCl
     with change(db, clock, "system:init") as changing:
         top = add_issuer(changing, root, name="root", purpose=Purpose.ROOT, parent_id=None, key_name="root")
         for certificate, name in ((old, "devices-1"), (new, "devices-2")):
-            with_parent = {"parent_id": top.issuer_id, "key_name": name}
-            last = add_issuer(changing, certificate, name=name, purpose=Purpose.DEVICES, **with_parent)
+            last = add_issuer(
+                changing, certificate, name=name, purpose=Purpose.DEVICES, parent_id=top.issuer_id, key_name=name
+            )
     with change(db, clock, "system:init") as changing:
         third = make_certificate("devices 3")
         last = add_issuer(

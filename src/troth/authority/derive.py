@@ -18,12 +18,15 @@ from troth.keys.file import generate
 from troth.x509.algorithms import KeyAlgorithm, PrivateKey, PublicKey, algorithm_of
 from troth.x509.building import Template, build_tbs
 from troth.x509.lint import lint
-from troth.x509.profiles import Profile, SubjectRule, parse_profile, validity_window
+from troth.x509.profile_text import parse_profile
+from troth.x509.profiles import CrlKind, Profile, SubjectRule, validity_window
 from troth.x509.requests import parse_request
+from troth.x509.serials import shard_of
 from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
 
 CERTIFICATES_PATH: Final = "/certs/"
-
+CRLS_PATH: Final = "/crl/"
+OCSP_PATH: Final = "/ocsp"
 
 _PROFILES_KEPT: Final = 64
 
@@ -39,27 +42,38 @@ def issuer_url(public_url: str, issuer_id: str) -> str:
     return f"{public_url.rstrip('/')}{CERTIFICATES_PATH}{issuer_id}.cer"
 
 
+def crl_url(public_url: str, issuer_id: str, shard: int | None, *, delta: bool = False) -> str:
+    """Return where an issuer's CRL can be fetched: all of it, or one shard; the newest delta to it, or the whole."""
+    part = "" if shard is None else f"/{shard}"
+    return f"{public_url.rstrip('/')}{CRLS_PATH}{issuer_id}{part}{'-delta' if delta else ''}.crl"
+
+
+def ocsp_url(public_url: str) -> str:
+    """Return where OCSP requests are answered, for all issuers (RFC 5280, 4.2.2.1)."""
+    return f"{public_url.rstrip('/')}{OCSP_PATH}"
+
+
 def render_public_key(public_key: PublicKey) -> bytes:
     """Return a public key as DER SubjectPublicKeyInfo."""
     return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def is_self_signed(profile: Profile) -> bool:
-    """Say whether certificates of this profile sign themselves: a root's."""
-    return profile.ca is not None and profile.ca.purpose is profile.issuer
-
-
-def derive(intent: Intent, profile: Profile, issuer: x509.Certificate | None, public_url: str) -> Template:
+def derive(
+    intent: Intent, profile: Profile, issuer: x509.Certificate | None, public_url: str, *, shards: int
+) -> Template:
     """Return what the certificate will say, from the evidence in the intent; every recorded value must follow from it.
 
-    `issuer` is None for a root. Raises `Fault`: rejected when a value does not follow from the evidence, `PeerFault`
-    when the request cannot be read or lacks proof of possession, expired when the issuer is.
+    `issuer` is None for a root. `shards` is how many CRLs the issuer's certificates are spread over, 1 for a root.
+    Raises `Fault`: rejected when a value does not follow from the evidence, expired when the issuer is, `PeerFault` when
+    the request cannot be read or lacks proof of possession.
     """
     public_key = _public_key(intent, profile)
     subject, permitted = _subject(intent, profile)
     _require(subject.public_bytes() == intent.subject, "subject")
     not_before, not_after = validity_window(profile, intent.created_at, issuer)
     _require((not_before, not_after) == (intent.not_before, intent.not_after), "validity")
+    shard = shard_of(intent.serial)
+    _require(shard < shards, "shard")
     is_leaf = profile.ca is None
     return Template(
         profile=profile,
@@ -73,6 +87,8 @@ def derive(intent: Intent, profile: Profile, issuer: x509.Certificate | None, pu
         permitted=permitted,
         # A CA's issuer is the root, which nobody may take from the network.
         aia_url=issuer_url(public_url, intent.issuer_id) if is_leaf else None,
+        ocsp_url=ocsp_url(public_url) if profile.ocsp else None,
+        crl_url=_crl_url(profile, public_url, intent.issuer_id, shard),
     )
 
 
@@ -98,6 +114,16 @@ def tbs_digest(certificate: x509.Certificate) -> str:
 def _throwaway(algorithm: KeyAlgorithm) -> PrivateKey:
     # One for the process: its signatures are thrown away, and making an RSA key takes most of a second.
     return generate(algorithm).private_key
+
+
+def _crl_url(profile: Profile, public_url: str, issuer_id: str, shard: int) -> str | None:
+    match profile.crl:
+        case CrlKind.NONE:
+            return None
+        case CrlKind.FULL:
+            return crl_url(public_url, issuer_id, None)
+        case CrlKind.SHARD:
+            return crl_url(public_url, issuer_id, shard)
 
 
 def _public_key(intent: Intent, profile: Profile) -> PublicKey:

@@ -12,14 +12,14 @@ from typing import Final
 from cryptography import x509
 from sqlalchemy import Connection
 
-from troth.authority.derive import derive, draft, is_self_signed, read_profile, tbs_digest
+from troth.authority.derive import derive, draft, read_profile, tbs_digest
 from troth.authority.intents import Intent, IntentState, get_intent
 from troth.authority.issue import CERTIFICATE_INTENDED
 from troth.errors import Bug, Fault, Kind
 from troth.journal.entries import list_before
 from troth.keys.signing import SigningKey
 from troth.limits import INTENT_AGE_S_MAX, INTENT_AHEAD_S_MAX
-from troth.registry.issuers import find_issuer
+from troth.registry.issuers import Issuer, find_issuer
 from troth.registry.profiles import get_profile
 from troth.registry.things import find_thing
 from troth.store.connect import Database
@@ -46,6 +46,7 @@ class _Committed:
     intent: Intent
     profile: Profile
     issuer: x509.Certificate | None
+    shards: int
     tbs_digest: str
     thing_exists: bool
 
@@ -78,7 +79,7 @@ class Door:
             committed = _committed(connection, intent_id)
         intent = committed.intent
         _check_age(intent, now)
-        template = derive(intent, committed.profile, committed.issuer, self._public_url)
+        template = derive(intent, committed.profile, committed.issuer, self._public_url, shards=committed.shards)
         if intent.thing is not None and not committed.thing_exists:
             raise Fault(Kind.REJECTED, f"there is no thing {intent.thing!r}")
         key = self._key(intent)
@@ -103,18 +104,25 @@ def _committed(connection: Connection, intent_id: str) -> _Committed:
     if intent.state is not IntentState.PREPARED:
         raise Fault(Kind.CONFLICT, f"intent {intent_id} does not wait for a signature", detail=intent.state)
     profile = read_profile(get_profile(connection, intent.profile).document)
-    issuer = None if is_self_signed(profile) else find_issuer(connection, intent.issuer_id)
-    if issuer is not None and issuer.purpose is not profile.issuer:
+    issuer = None if profile.is_self_signed else find_issuer(connection, intent.issuer_id)
+    if issuer is not None and not _signs_under(issuer, profile):
         raise Fault(Kind.REJECTED, f"issuer {issuer.name} does not sign under profile {profile.name!r}")
-    if issuer is None and not is_self_signed(profile):
+    if issuer is None and not profile.is_self_signed:
         raise Fault(Kind.REJECTED, "the intent's issuer is not registered")
     return _Committed(
         intent=intent,
         profile=profile,
         issuer=issuer.certificate if issuer else None,
+        shards=issuer.shards if issuer else 1,
         tbs_digest=_recorded_digest(connection, intent_id),
         thing_exists=intent.thing is not None and find_thing(connection, intent.thing) is not None,
     )
+
+
+def _signs_under(issuer: Issuer, profile: Profile) -> bool:
+    if profile.issuer_name is not None and issuer.name != profile.issuer_name:
+        return False
+    return profile.issuer is None or issuer.purpose is profile.issuer
 
 
 def _recorded_digest(connection: Connection, intent_id: str) -> str:

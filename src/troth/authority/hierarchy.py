@@ -26,7 +26,8 @@ from troth.registry.profiles import apply_profile, find_profile, get_profile
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.algorithms import KeyAlgorithm, PublicKey
-from troth.x509.profiles import Purpose, parse_profile
+from troth.x509.profile_text import parse_profile
+from troth.x509.profiles import Purpose
 
 INIT: Final = "system:init"
 ISSUING: Final = (Purpose.DEVICES, Purpose.SERVERS, Purpose.OPERATORS)

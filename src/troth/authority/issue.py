@@ -10,12 +10,12 @@ from typing import Final
 
 from cryptography import x509
 
-from troth.authority.derive import derive, draft, is_self_signed, read_profile, render_public_key, tbs_digest
+from troth.authority.derive import derive, draft, read_profile, render_public_key, tbs_digest
 from troth.authority.generation import Generation
 from troth.authority.intents import Intent, IntentState, add_intent, leave_prepared
 from troth.errors import Bug, Fault
 from troth.journal.change import Change
-from troth.keys.randomness import random_id, random_serial
+from troth.keys.randomness import random_below, random_id, random_serial
 from troth.registry.attachments import attach_principal
 from troth.registry.certificates import add_certificate
 from troth.registry.issuers import Issuer, add_issuer, get_issuer
@@ -46,16 +46,18 @@ def prepare(
     method: str,
     proof: Mapping[str, object],
     public_url: str,
+    issuer: Issuer | None = None,
 ) -> Intent:
     """Record the intent to certify the key of `request` under `profile`, for a thing or under a name.
 
     Which of the two, the profile's subject rule says. What the request asks for decides nothing but the key. `proof` is
     the evidence that the asker may have it: JSON values, nothing secret. `public_url` is the site's.
+    `issuer` is for profiles that any issuer signs; for all others the profile says which.
     Raises `Fault`: not found (profile, issuer, thing), bad key (one that the profile does not take), rejected (what
     the profile or the lint forbids), expired (the issuer is not valid now), malformed or too large (names).
     """
     rules = read_profile(get_profile(change.connection, profile).document)
-    issuer = get_issuer(change.connection, rules.issuer)
+    issuer = _choose(change, rules, issuer)
     if rules.ca is not None or (thing is None) == (name is None):
         raise Bug("a leaf's profile, and a thing or a name, make a certificate")
     if _NAME in proof:
@@ -76,7 +78,7 @@ def prepare(
         public_key=render_public_key(request.public_key),
         subject=subject.public_bytes(),
         san=_texts(alternative_names),
-        serial=random_serial(),
+        serial=random_serial(random_below(issuer.shards)),
         not_before=not_before,
         not_after=not_after,
         method=method,
@@ -87,7 +89,7 @@ def prepare(
         refusal=None,
         created_at=change.at,
     )
-    return _record(change, intent, rules, issuer.certificate, public_url)
+    return _record(change, intent, rules, issuer, public_url)
 
 
 def prepare_issuer(
@@ -98,7 +100,7 @@ def prepare_issuer(
     Raises `Fault` as `prepare` does.
     """
     rules = read_profile(get_profile(change.connection, generation.profile).document)
-    if rules.ca is None or is_self_signed(rules) != (parent is None):
+    if rules.ca is None or rules.is_self_signed != (parent is None):
         raise Bug("a CA's profile, and a parent for all but a root, make an issuer")
     issuer = parent.certificate if parent else None
     not_before, not_after = validity_window(rules, change.at, issuer)
@@ -114,7 +116,7 @@ def prepare_issuer(
         public_key=key,
         subject=generation.subject.public_bytes(),
         san=(),
-        serial=random_serial(),
+        serial=random_serial(random_below(parent.shards) if parent else 0),
         not_before=not_before,
         not_after=not_after,
         method=CEREMONY,
@@ -125,7 +127,7 @@ def prepare_issuer(
         refusal=None,
         created_at=change.at,
     )
-    return _record(change, intent, rules, issuer, public_url)
+    return _record(change, intent, rules, parent, public_url)
 
 
 def conclude(change: Change, intent: Intent, certificate: x509.Certificate) -> bool:
@@ -146,8 +148,9 @@ def conclude(change: Change, intent: Intent, certificate: x509.Certificate) -> b
             certificate,
             name=generation.name,
             purpose=generation.purpose,
-            parent_id=None if is_self_signed(rules) else intent.issuer_id,
+            parent_id=None if rules.is_self_signed else intent.issuer_id,
             key_name=generation.key_name,
+            shards=rules.ca.shards,
         )
         return True
     add_certificate(
@@ -180,9 +183,18 @@ def refuse(change: Change, intent: Intent, fault: Fault) -> bool:
     return True
 
 
-def _record(change: Change, intent: Intent, rules: Profile, issuer: x509.Certificate | None, public_url: str) -> Intent:
-    template = derive(intent, rules, issuer, public_url)
-    certificate = draft(template, _signer(template.public_key, issuer))
+def _choose(change: Change, rules: Profile, given: Issuer | None) -> Issuer:
+    if rules.issuer is not None and given is None:
+        return get_issuer(change.connection, rules.issuer, rules.issuer_name)
+    if rules.issuer is not None or given is None:
+        raise Bug("an issuer is given for a profile that any issuer signs, and for no other")
+    return given
+
+
+def _record(change: Change, intent: Intent, rules: Profile, issuer: Issuer | None, public_url: str) -> Intent:
+    certificate_of_issuer = issuer.certificate if issuer else None
+    template = derive(intent, rules, certificate_of_issuer, public_url, shards=issuer.shards if issuer else 1)
+    certificate = draft(template, _signer(template.public_key, certificate_of_issuer))
     add_intent(change, intent)
     change.record(
         CERTIFICATE_INTENDED,

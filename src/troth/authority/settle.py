@@ -20,6 +20,7 @@ from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change, change
 from troth.limits import INTENT_AGE_S_MAX
 from troth.registry.certificates import find_certificate
+from troth.registry.issuers import Issuer
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.requests import Request
@@ -98,6 +99,7 @@ def issue(
     method: str,
     proof: Mapping[str, object],
     public_url: str,
+    issuer: Issuer | None = None,
 ) -> x509.Certificate:
     """Prepare and settle in one go, and return the certificate: for ceremonies, where keys and database are at hand.
 
@@ -114,6 +116,7 @@ def issue(
             method=method,
             proof=proof,
             public_url=public_url,
+            issuer=issuer,
         )
     settled = settle(db, clock, door, intent.intent_id)
     if settled.state is IntentState.REFUSED:

@@ -33,7 +33,7 @@ from troth.registry.types import create_type
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.certificates import parse_chain, render_chain
-from troth.x509.profiles import parse_profile
+from troth.x509.profile_text import parse_profile
 from troth.x509.requests import parse_request
 
 ACTOR: Final = "operator:demo"
@@ -96,6 +96,7 @@ class Household:
         """
         with read(self.db) as connection:
             purpose = parse_profile(get_profile(connection, profile).document).issuer
+            assert purpose is not None  # devices and servers have issuers of their own
             above = chain_of(connection, get_issuer(connection, purpose).issuer_id)[:-1]
         certificate = issue(
             self.db,

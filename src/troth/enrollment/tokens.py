@@ -18,7 +18,8 @@ from troth.keys.randomness import random_id, random_token
 from troth.limits import DEFAULT, LIST_ROWS_MAX, Limits
 from troth.registry.profiles import get_profile
 from troth.registry.things import get_thing
-from troth.x509.profiles import SubjectRule, parse_profile
+from troth.x509.profile_text import parse_profile
+from troth.x509.profiles import SubjectRule
 
 TOKEN_CREATED: Final = "token.created"  # noqa: S105 - the kind of an entry
 TOKEN_SPENT: Final = "token.spent"  # noqa: S105 - the kind of an entry

@@ -4,7 +4,8 @@ import base64
 import secrets
 from typing import Final
 
-_SERIAL_BYTES: Final = 16
+from troth.x509.serials import RANDOM_OCTETS, make_serial
+
 _TOKEN_BYTES: Final = 16
 _ID_BYTES: Final = 16
 
@@ -14,13 +15,17 @@ def random_bytes(count: int) -> bytes:
     return secrets.token_bytes(count)
 
 
-def random_serial() -> int:
-    """Return a serial number for a certificate: 16 octets in DER, 126 of the bits random, positive.
+def random_below(bound: int) -> int:
+    """Return a whole number from 0 up to but without `bound`, each as likely as the others."""
+    return secrets.randbelow(bound)
 
-    RFC 5280, 4.1.2.2 allows 20 octets; 126 bits are never met twice, and each octet is in every certificate. The
-    two fixed bits make it positive and always of the same length.
+
+def random_serial(shard: int = 0) -> int:
+    """Return a serial number for a certificate of this CRL shard: 16 octets in DER, 104 of the bits random, positive.
+
+    RFC 5280, 4.1.2.2 allows 20 octets; 104 bits are never met twice, and each octet is in every certificate.
     """
-    return (int.from_bytes(random_bytes(_SERIAL_BYTES), "big") & ~(0b11 << 126)) | (0b01 << 126)
+    return make_serial(shard, random_bytes(RANDOM_OCTETS))
 
 
 def random_token() -> str:

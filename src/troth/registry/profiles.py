@@ -10,7 +10,7 @@ from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.names import parse_policy_name
 from troth.registry import tables
-from troth.x509.profiles import parse_profile
+from troth.x509.profile_text import parse_profile
 
 PROFILE_APPLIED: Final = "profile.applied"
 

@@ -24,6 +24,7 @@ from troth.x509.signed import assemble_signed
 EXTENDED_USES: Final = {
     ExtendedUse.CLIENT_AUTH: ExtendedKeyUsageOID.CLIENT_AUTH,
     ExtendedUse.SERVER_AUTH: ExtendedKeyUsageOID.SERVER_AUTH,
+    ExtendedUse.OCSP_SIGNING: ExtendedKeyUsageOID.OCSP_SIGNING,
 }
 
 _KEY_IDENTIFIER_BYTES: Final = 20
@@ -52,6 +53,10 @@ class Template:
     """Name constraints of an issuer (`subjects.permitted_at`)."""
     aia_url: str | None = field(default=None)
     """Where the issuer's certificate can be fetched, http (RFC 5280, 4.2.2.1)."""
+    ocsp_url: str | None = field(default=None)
+    """Who answers for its status, http (RFC 5280, 4.2.2.1)."""
+    crl_url: str | None = field(default=None)
+    """Where the CRL that tells of it can be fetched, http (RFC 5280, 4.2.1.13)."""
 
 
 def build_tbs(template: Template, signer_algorithm: KeyAlgorithm, throwaway_key: PrivateKey) -> x509.Certificate:
@@ -134,10 +139,21 @@ def _extensions(template: Template) -> Iterator[tuple[x509.ExtensionType, bool]]
     yield own_identifier, False
     if issuer:
         yield _authority_key_identifier(issuer), False
-    if template.aia_url:
-        where = x509.UniformResourceIdentifier(template.aia_url)
-        what = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, where)
-        yield x509.AuthorityInformationAccess([what]), False
+    if template.crl_url:
+        where = [x509.UniformResourceIdentifier(template.crl_url)]
+        yield x509.CRLDistributionPoints([x509.DistributionPoint(where, None, None, None)]), False
+    accesses = [
+        x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
+        for method, url in (
+            (AuthorityInformationAccessOID.OCSP, template.ocsp_url),
+            (AuthorityInformationAccessOID.CA_ISSUERS, template.aia_url),
+        )
+        if url
+    ]
+    if accesses:
+        yield x509.AuthorityInformationAccess(accesses), False
+    if profile.is_ocsp_signer:
+        yield x509.OCSPNoCheck(), False
 
 
 def key_usage(profile: Profile) -> x509.KeyUsage:

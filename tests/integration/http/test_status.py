@@ -33,7 +33,7 @@ def issuer_path(doors: RunningDoors, purpose: Purpose) -> str:
 @pytest.mark.needs("openssl")
 def test_the_issuer_that_a_certificate_names_can_be_fetched(doors: RunningDoors) -> None:
     certificate = doors.site.device("lamp-1").certificate
-    (access,) = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    _, access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
     assert access.access_method == AuthorityInformationAccessOID.CA_ISSUERS
     path = access.access_location.value.removeprefix(doors.site.public_url)
     answer = get(doors, path)

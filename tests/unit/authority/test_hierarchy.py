@@ -73,8 +73,8 @@ def test_a_site_has_a_root_and_an_issuer_for_each_purpose(sqlite_db: Database, c
     assert hierarchy.issuing.keys() == uses.keys()
     for purpose, issuer in hierarchy.issuing.items():
         assert constraints_of(issuer.certificate).path_length == 0
-        (only,) = issuer.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        assert only == uses[purpose][1]
+        only, signer = issuer.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert (only, signer) == (uses[purpose][1], ExtendedKeyUsageOID.OCSP_SIGNING)
         assert issuer.parent_id == hierarchy.root.issuer_id
         verify_chain([issuer.certificate], [root], at=clock.now(), use=uses[purpose][0])
     assert set(cabinet.keys) == {"root/root.key", "keys/devices-1.key", "keys/servers-1.key", "keys/operators-1.key"}

@@ -3,12 +3,12 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID
-from tests.fixtures.issuance import certificates, entries, intend, reread
+from tests.fixtures.issuance import certificates, entries, intend, reread, tamper
 
 from troth.app.profiles import built_in_profiles
 from troth.authority.intents import IntentState
 from troth.authority.issue import conclude, prepare, refuse
-from troth.authority.settle import settle
+from troth.authority.settle import issue, settle
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
 from troth.keys.file import FileKey, generate
@@ -21,6 +21,7 @@ from troth.testing.clock import FakeClock
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.profiles import Purpose
 from troth.x509.requests import Request, parse_request
+from troth.x509.serials import make_serial, shard_of
 
 
 def prepared(authority: TestAuthority, request: Request, **differently: object) -> None:
@@ -77,8 +78,65 @@ def test_a_certificate_says_where_its_issuers_is(authority: TestAuthority) -> No
     access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
     issuer_id = authority.hierarchy.issuing[Purpose.DEVICES].issuer_id
     assert [(each.access_method, each.access_location.value) for each in access] == [
-        (AuthorityInformationAccessOID.CA_ISSUERS, f"http://home.example:8080/certs/{issuer_id}.cer")
+        (AuthorityInformationAccessOID.OCSP, "http://home.example:8080/ocsp"),
+        (AuthorityInformationAccessOID.CA_ISSUERS, f"http://home.example:8080/certs/{issuer_id}.cer"),
     ]
+
+
+def test_a_certificate_names_the_crl_of_its_shard(authority: TestAuthority) -> None:
+    issuer = authority.hierarchy.issuing[Purpose.DEVICES]
+    assert issuer.shards == 64
+    shards = set()
+    for number in range(5):
+        certificate = authority.device(f"lamp-{number}").certificate
+        shard = shard_of(certificate.serial_number)
+        shards.add(shard)
+        assert _crl_urls(certificate) == [f"http://home.example:8080/crl/{issuer.issuer_id}/{shard}.crl"]
+    assert len(shards) > 1
+    assert shards <= set(range(64))
+
+
+def test_what_foreigners_read_names_the_whole_crl(authority: TestAuthority) -> None:
+    server = authority.server("home.example").certificate
+    issuer = authority.hierarchy.issuing[Purpose.SERVERS]
+    assert _crl_urls(server) == [f"http://home.example:8080/crl/{issuer.issuer_id}.crl"]
+    assert _crl_urls(issuer.certificate) == [f"http://home.example:8080/crl/{authority.hierarchy.root.issuer_id}.crl"]
+
+
+def _crl_urls(certificate: x509.Certificate) -> list[str]:
+    points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    return [name.value for point in points for name in point.full_name or ()]
+
+
+def test_an_ocsp_signer_is_certified_by_the_issuer_it_answers_for(authority: TestAuthority) -> None:
+    issuer = authority.hierarchy.issuing[Purpose.OPERATORS]
+    certificate = issue(
+        authority.db,
+        authority.clock,
+        authority.door(),
+        "operator:test",
+        profile="ocsp-signer",
+        request=new_request(generate(KeyAlgorithm.P256), "OCSP"),
+        name="home.example operators OCSP",
+        method="test",
+        proof={},
+        public_url=authority.public_url,
+        issuer=issuer,
+    )
+    certificate.verify_directly_issued_by(issuer.certificate)
+    assert x509.OCSPNoCheck.oid in {extension.oid for extension in certificate.extensions}
+    assert certificate.not_valid_after_utc - authority.clock.now() <= timedelta(hours=72)
+    names = {extension.oid for extension in certificate.extensions}
+    assert x509.CRLDistributionPoints.oid not in names
+
+
+def test_an_intent_for_a_shard_that_the_issuer_has_not_is_refused(authority: TestAuthority) -> None:
+    intent = intend(authority)
+    tamper(authority.db, intent, serial=f"{make_serial(64, bytes(13)):x}")
+    with pytest.raises(Fault) as caught:
+        authority.door().sign(authority.db, intent.intent_id, authority.clock.now())
+    assert caught.value.kind is Kind.REJECTED
+    assert "shard" in caught.value.message
 
 
 def test_a_key_that_the_profile_does_not_take_is_refused(authority: TestAuthority, clock: FakeClock) -> None:

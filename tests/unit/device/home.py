@@ -20,7 +20,7 @@ from troth.protocols import problem
 from troth.protocols.est import CERTIFICATES_TYPE, parse_body, parse_credentials, render_certificates
 from troth.x509.algorithms import PublicKey
 from troth.x509.certificates import render_chain
-from troth.x509.profiles import parse_profile
+from troth.x509.profile_text import parse_profile
 from troth.x509.requests import parse_request
 from troth.x509.subjects import parse_alternative_names, thing_subject
 

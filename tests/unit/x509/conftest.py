@@ -4,7 +4,8 @@ import pytest
 from tests.fixtures.hierarchy import Maker
 
 from troth.app.profiles import built_in_profiles
-from troth.x509.profiles import Profile, parse_profile
+from troth.x509.profile_text import parse_profile
+from troth.x509.profiles import Profile
 
 
 @pytest.fixture(scope="session")

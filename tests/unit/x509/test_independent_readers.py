@@ -15,7 +15,8 @@ from troth.keys.file import FileKey, generate
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.building import build_tbs
 from troth.x509.certificates import render_chain
-from troth.x509.profiles import ExtendedUse, Profile, parse_profile
+from troth.x509.profile_text import parse_profile
+from troth.x509.profiles import ExtendedUse, Profile
 from troth.x509.subjects import named_subject, parse_alternative_names
 from troth.x509.verify import verify_chain
 

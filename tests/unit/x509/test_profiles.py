@@ -8,7 +8,8 @@ from tests.fixtures.hierarchy import NOW, Maker
 from troth.errors import Fault, Kind
 from troth.limits import PROFILE_CHARS_MAX
 from troth.x509.algorithms import KeyAlgorithm
-from troth.x509.profiles import ExtendedUse, KeyUse, NameKind, Profile, Purpose, parse_profile, validity_window
+from troth.x509.profile_text import parse_profile
+from troth.x509.profiles import ExtendedUse, KeyUse, NameKind, Profile, Purpose, validity_window
 
 
 def test_built_in_profiles_are_named_as_their_files(profiles: dict[str, Profile]) -> None:
@@ -38,7 +39,7 @@ def test_each_issuer_is_for_one_use(profiles: dict[str, Profile]) -> None:
         issuing = profiles[f"issuing-{purpose}"]
         assert issuing.ca
         assert (issuing.issuer, issuing.ca.purpose, issuing.ca.path_length) == (Purpose.ROOT, purpose, 0)
-        assert issuing.extended_key_usage == (use,)
+        assert issuing.extended_key_usage == (use, ExtendedUse.OCSP_SIGNING)
         assert issuing.key_usage == {KeyUse.KEY_CERT_SIGN, KeyUse.CRL_SIGN}
         assert issuing.ca.name_constraints is (purpose is Purpose.SERVERS)
     assert profiles["server"].san_required

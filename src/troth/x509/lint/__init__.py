@@ -12,11 +12,13 @@ from troth.x509.lint.alternative_names import ALTERNATIVE_NAMES
 from troth.x509.lint.authority_information_access import AUTHORITY_INFORMATION_ACCESS
 from troth.x509.lint.authority_key_identifier import AUTHORITY_KEY_IDENTIFIER
 from troth.x509.lint.basic_constraints import BASIC_CONSTRAINTS
+from troth.x509.lint.crl_distribution_points import CRL_DISTRIBUTION_POINTS
 from troth.x509.lint.extended_key_usage import EXTENDED_KEY_USAGE
 from troth.x509.lint.issuer_name import ISSUER_NAME
 from troth.x509.lint.key_usage import KEY_USAGE
 from troth.x509.lint.known_extensions import KNOWN_EXTENSIONS
 from troth.x509.lint.name_constraints import NAME_CONSTRAINTS
+from troth.x509.lint.ocsp_no_check import OCSP_NO_CHECK
 from troth.x509.lint.public_key import PUBLIC_KEY
 from troth.x509.lint.rule import Case, Finding, Rule
 from troth.x509.lint.serial_number import SERIAL_NUMBER
@@ -47,7 +49,9 @@ RULES: Final[tuple[Rule, ...]] = (
     NAME_CONSTRAINTS,
     SUBJECT_KEY_IDENTIFIER,
     AUTHORITY_KEY_IDENTIFIER,
+    CRL_DISTRIBUTION_POINTS,
     AUTHORITY_INFORMATION_ACCESS,
+    OCSP_NO_CHECK,
 )
 
 

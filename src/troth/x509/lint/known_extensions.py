@@ -19,6 +19,8 @@ _CRITICAL: Final = {
     ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,  # 4.2.1.2: must not
     ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,  # 4.2.1.1: must not
     ExtensionOID.AUTHORITY_INFORMATION_ACCESS: False,  # 4.2.2.1: must not
+    ExtensionOID.CRL_DISTRIBUTION_POINTS: False,  # 4.2.1.13: should not
+    ExtensionOID.OCSP_NO_CHECK: False,  # RFC 6960, 4.2.2.2.1: should not
 }
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
-from tests.fixtures.hierarchy import NOW, Maker, remade, tlv
+from tests.fixtures.hierarchy import NOW, PUBLIC_URL, SHARD, Maker, remade, tlv
 
 from troth.keys.file import generate
 from troth.x509 import signed
@@ -48,6 +48,10 @@ class Bench:
         subject = issuer_subject("home.example", Purpose.SERVERS, 2)
         return self.maker.template(self.profile, subject, KEY, self.issuer, permitted=permitted)
 
+    def ocsp_signer(self) -> Template:
+        self.profile = self.maker.profiles["ocsp-signer"]
+        return self.maker.template(self.profile, named_subject("OCSP"), KEY, self.issuer)
+
     def build(self, template: Template | None = None, **changes: object) -> x509.Certificate:
         template = dataclasses.replace(template or self.template(), **changes)  # type: ignore[arg-type]
         return build_tbs(template, KeyAlgorithm.P256, self.maker.throwaway.private_key)
@@ -78,9 +82,9 @@ class Bench:
             builder = builder.add_extension(*extra)
         return builder.sign(self.maker.throwaway.private_key, digest or hashes.SHA256())  # type: ignore[arg-type]
 
-    def changed(self, **changes: object) -> x509.Certificate:
+    def changed(self, template: Template | None = None, **changes: object) -> x509.Certificate:
         """Build and then change what no builder would."""
-        return x509.load_der_x509_certificate(remade(self.build(), **changes))  # type: ignore[arg-type]
+        return x509.load_der_x509_certificate(remade(self.build(template), **changes))  # type: ignore[arg-type]
 
     def findings(self, certificate: x509.Certificate) -> set[str]:
         return {finding.rule for finding in lint(certificate, self.profile, self.issuer)}
@@ -124,9 +128,9 @@ def _validity(bench: Bench) -> signed._Validity:
     )
 
 
-def _access(method: x509.ObjectIdentifier, url: str) -> tuple[x509.ExtensionType, bool]:
-    where = x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
-    return x509.AuthorityInformationAccess([where]), False
+def _access(*methods: x509.ObjectIdentifier) -> x509.AuthorityInformationAccess:
+    where = x509.UniformResourceIdentifier("http://a/")
+    return x509.AuthorityInformationAccess([x509.AccessDescription(method, where) for method in methods])
 
 
 def _common_name(text: str) -> x509.Name:
@@ -134,7 +138,10 @@ def _common_name(text: str) -> x509.Name:
 
 
 ORGANIZATION = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme")
-CA = AuthorityInformationAccessOID.CA_ISSUERS
+OCSP = AuthorityInformationAccessOID.OCSP
+REPOSITORY = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.5")
+CRL = f"{PUBLIC_URL}/crl/{'0' * 64}"
+POINT = x509.DistributionPoint([x509.UniformResourceIdentifier(f"{CRL}/{SHARD}.crl")], None, None, None)
 SAN = x509.SubjectAlternativeName
 
 
@@ -175,9 +182,9 @@ def _with_key(bench: Bench, curve: ec.EllipticCurve) -> x509.Certificate:
 # rule, and every other rule that the same fault breaks, and the certificate
 BAD: list[tuple[str, set[str], Callable[[Bench], x509.Certificate]]] = [
     ("version", set(), lambda b: b.changed(version=0)),
-    ("serial-number", set(), lambda b: b.build(serial=1)),
-    ("serial-number", set(), lambda b: b.changed(serial=1 << 159)),
-    ("serial-number", set(), lambda b: b.changed(serial=0)),
+    ("serial-number", set(), lambda b: b.build(b.server(), serial=1)),
+    ("serial-number", set(), lambda b: b.changed(b.server(), serial=1 << 159)),
+    ("serial-number", set(), lambda b: b.changed(b.server(), serial=0)),
     ("signature-algorithm", set(), lambda b: b.rebuild(digest=hashes.SHA384())),
     ("signature-algorithm", set(), lambda b: b.changed(signature_identifier=ECDSA_SHA384)),
     ("issuer-name", set(), lambda b: b.rebuild(issuer_name=_common_name("another"))),
@@ -192,7 +199,9 @@ BAD: list[tuple[str, set[str], Callable[[Bench], x509.Certificate]]] = [
     ("subject", set(), lambda b: b.build(b.server(), subject=x509.Name([ORGANIZATION]))),
     ("subject", set(), lambda b: b.build(b.issuing(permitted=permitted_at("a")), subject=b.issuer.subject)),
     ("public-key", {"subject-key-identifier"}, lambda b: _with_key(b, ec.SECP521R1())),
-    ("known-extensions", set(), lambda b: b.rebuild(extra=(x509.OCSPNoCheck(), False))),
+    ("known-extensions", set(), lambda b: b.rebuild(extra=(x509.PrecertPoison(), True))),
+    ("ocsp-no-check", set(), lambda b: b.rebuild(extra=(x509.OCSPNoCheck(), False))),
+    ("ocsp-no-check", set(), lambda b: b.rebuild(b.ocsp_signer(), without=x509.OCSPNoCheck)),
     ("known-extensions", set(), _with_critical_use),
     ("basic-constraints", set(), lambda b: b.rebuild(without=x509.BasicConstraints)),
     ("basic-constraints", set(), lambda b: _replaced(b, x509.BasicConstraints(ca=True, path_length=None), True)),
@@ -223,12 +232,17 @@ BAD: list[tuple[str, set[str], Callable[[Bench], x509.Certificate]]] = [
         set(),
         lambda b: _replaced(b, x509.AuthorityKeyIdentifier(bytes(20), None, None), False),
     ),
-    ("authority-information-access", set(), lambda b: b.rebuild(extra=_access(CA, "https://a/"))),
-    (
-        "authority-information-access",
-        set(),
-        lambda b: b.rebuild(extra=_access(AuthorityInformationAccessOID.OCSP, "http://a/")),
-    ),
+    ("crl-distribution-points", set(), lambda b: b.build(crl_url=None)),
+    ("crl-distribution-points", set(), lambda b: b.build(crl_url=f"{CRL}/8.crl")),
+    ("crl-distribution-points", set(), lambda b: b.build(crl_url=f"{CRL.replace('http', 'https')}/7.crl")),
+    ("crl-distribution-points", set(), lambda b: b.build(b.ocsp_signer(), crl_url=f"{CRL}.crl")),
+    ("crl-distribution-points", set(), lambda b: _replaced(b, x509.CRLDistributionPoints([POINT, POINT]), False)),
+    ("authority-information-access", set(), lambda b: b.build(ocsp_url=None)),
+    ("authority-information-access", set(), lambda b: b.build(aia_url="https://a/")),
+    ("authority-information-access", set(), lambda b: b.build(b.ocsp_signer(), ocsp_url="http://a/")),
+    ("authority-information-access", set(), lambda b: _replaced(b, x509.AuthorityInformationAccess([]), False)),
+    ("authority-information-access", set(), lambda b: _replaced(b, _access(OCSP, OCSP), False)),
+    ("authority-information-access", set(), lambda b: _replaced(b, _access(OCSP, REPOSITORY), False)),
 ]
 
 
@@ -250,7 +264,7 @@ def test_every_rule_cites_its_clause() -> None:
 
 
 def test_a_finding_is_one_line(bench: Bench) -> None:
-    (finding,) = lint(bench.build(serial=1), bench.profile, bench.issuer)
+    (finding,) = lint(bench.build(bench.server(), serial=1), bench.profile, bench.issuer)
     assert str(finding) == "serial-number: the serial number has fewer than 64 bits (RFC 5280, 4.1.2.2)"
 
 
