@@ -96,8 +96,8 @@ def add_issuer(
 ) -> Issuer:
     """Add an issuer, by default in force at once: among those of its line the youngest signs.
 
-    `line` is by default what its purpose is called. Raises `Fault`: conflict when its certificate or its name is taken; not found for a parent that does not exist;
-    too large above `ISSUERS_MAX`.
+    `line` is by default what its purpose is called. Raises `Fault`: conflict when its certificate or its name is taken;
+    not found for a parent that does not exist; too large above `ISSUERS_MAX`.
     """
     issuers = list_issuers(change.connection)
     identity = certificate_id(certificate)

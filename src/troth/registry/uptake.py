@@ -1,0 +1,166 @@
+"""Which roots each device is known to hold, and who still leans on an issuer that is to go.
+
+A device counts as *told* once it has fetched the bundle over a connection on which it proved who it is, and as
+*holding* it once it has come back for it with the bundle's own tag.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select, update
+
+from troth.journal.change import Change
+from troth.registry import tables
+from troth.registry.certificates import CertificateState
+from troth.registry.paging import PAGE_ROWS, page_rows
+
+TRUST_TOLD: Final = "trust.told"
+TRUST_HELD: Final = "trust.held"
+
+_UPTAKE: Final = tables.trust_uptake.c
+_CERTIFICATES: Final = tables.certificates.c
+
+
+class UptakeState(StrEnum):
+    """How far a device has come."""
+
+    HELD = "HELD"
+    """It has shown that it holds a young enough root."""
+    TOLD = "TOLD"
+    """It has fetched one, and not yet shown that it kept it."""
+    BEHIND = "BEHIND"
+    """Nothing is known of it, or an older root only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uptake:
+    """What a device is known to hold."""
+
+    thing: str
+    root_id: str
+    """The youngest root of the bundle."""
+    bundle: str
+    """The digest of the bundle (`trust.TrustBundle.digest`)."""
+    told_at: datetime
+    held_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Laggard:
+    """A device that would be lost, and how far it has come."""
+
+    thing: str
+    state: UptakeState
+
+
+def find_uptake(connection: Connection, thing: str) -> Uptake | None:
+    """Return what is known of a device, or None."""
+    row = connection.execute(select(tables.trust_uptake).where(_UPTAKE.thing == thing)).one_or_none()
+    return None if row is None else Uptake(row.thing, row.root_id, row.bundle, row.told_at, row.held_at)
+
+
+def is_news(known: Uptake | None, bundle: str, *, held: bool) -> bool:
+    """Say whether `record_uptake` would change anything: looked at first, so that a fetch alone writes nothing."""
+    return known is None or known.bundle != bundle or (held and known.held_at is None)
+
+
+def record_uptake(change: Change, thing: str, *, root_id: str, bundle: str, held: bool) -> None:
+    """Note that a device was told of a bundle, or has shown that it holds it; what is known already changes nothing."""
+    known = find_uptake(change.connection, thing)
+    if not is_news(known, bundle, held=held):
+        return
+    values = {"root_id": root_id, "bundle": bundle, "told_at": change.at, "held_at": change.at if held else None}
+    if known is not None and known.bundle == bundle:
+        values["told_at"] = known.told_at
+    if known is None:
+        change.execute(tables.trust_uptake.insert().values(thing=thing, **values))
+    else:
+        change.execute(update(tables.trust_uptake).where(_UPTAKE.thing == thing).values(values))
+    change.record(TRUST_HELD if held else TRUST_TOLD, thing, root_id=root_id, bundle=bundle)
+
+
+def count_uptake(connection: Connection, now: datetime, root_ids: Collection[str]) -> dict[UptakeState, int]:
+    """Return how many things with a certificate that is good at `now` have come how far with one of these roots."""
+    state = _state(root_ids)
+    things = _things_with_certificates(now).add_columns(state.label("state")).subquery()
+    rows = connection.execute(select(things.c.state, func.count()).group_by(things.c.state))
+    found = {UptakeState(name): int(count) for name, count in rows}
+    return {each: found.get(each, 0) for each in UptakeState}
+
+
+def list_behind(
+    connection: Connection,
+    now: datetime,
+    root_ids: Collection[str],
+    after: str | None = None,
+    limit: int = PAGE_ROWS,
+) -> list[Laggard]:
+    """Return the things that do not yet hold one of these roots, after the thing `after`, by name, at most `limit`."""
+    state = _state(root_ids)
+    statement = (
+        _things_with_certificates(now)
+        .add_columns(state.label("state"))
+        .where(state != UptakeState.HELD.value)
+        .order_by(_CERTIFICATES.thing)
+        .limit(page_rows(limit))
+    )
+    if after is not None:
+        statement = statement.where(_CERTIFICATES.thing > after)
+    return [Laggard(thing, UptakeState(name)) for thing, name in connection.execute(statement)]
+
+
+def count_dependents(connection: Connection, now: datetime, issuer_id: str, others: Sequence[str]) -> int:
+    """Return how many things or names have a good certificate of this issuer, and none of the `others`."""
+    dependents = _dependents(now, issuer_id, others).subquery()
+    return int(connection.execute(select(func.count()).select_from(dependents)).scalar_one())
+
+
+def list_dependents(
+    connection: Connection, now: datetime, issuer_id: str, others: Sequence[str], limit: int = PAGE_ROWS
+) -> list[str]:
+    """Return those whom `count_dependents` counts: things by name, whatever else by its subject; at most `limit`."""
+    dependents = _dependents(now, issuer_id, others)
+    return list(connection.execute(dependents.order_by("who").limit(page_rows(limit))).scalars())
+
+
+def last_expiry(connection: Connection, now: datetime, issuer_id: str) -> datetime | None:
+    """Return when the last good certificate of this issuer expires; None when it has none at `now`."""
+    found: datetime | None = connection.execute(
+        select(func.max(_CERTIFICATES.not_after)).where(_CERTIFICATES.issuer_id == issuer_id, _good(now))
+    ).scalar_one()
+    return found
+
+
+def _good(now: datetime) -> ColumnElement[bool]:
+    return and_(_CERTIFICATES.state != CertificateState.REVOKED, _CERTIFICATES.not_after > now)
+
+
+def _state(root_ids: Collection[str]) -> ColumnElement[str]:
+    young = _UPTAKE.root_id.in_(sorted(root_ids))
+    return case(
+        (and_(young, _UPTAKE.held_at.is_not(None)), UptakeState.HELD.value),
+        (young, UptakeState.TOLD.value),
+        else_=UptakeState.BEHIND.value,
+    )
+
+
+def _things_with_certificates(now: datetime) -> Select[tuple[str]]:
+    joined = tables.certificates.outerjoin(tables.trust_uptake, _UPTAKE.thing == _CERTIFICATES.thing)
+    return (
+        select(_CERTIFICATES.thing).select_from(joined).where(_CERTIFICATES.thing.is_not(None), _good(now)).distinct()
+    )
+
+
+def _dependents(now: datetime, issuer_id: str, others: Sequence[str]) -> Select[tuple[str]]:
+    another = tables.certificates.alias("another")
+    has_another = exists().where(
+        another.c.thing == _CERTIFICATES.thing,
+        another.c.issuer_id.in_(list(others)),
+        another.c.state != CertificateState.REVOKED,
+        another.c.not_after > now,
+    )
+    who = func.coalesce(_CERTIFICATES.thing, _CERTIFICATES.subject).label("who")
+    return select(who).where(_CERTIFICATES.issuer_id == issuer_id, _good(now), ~has_another).distinct()
