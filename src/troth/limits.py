@@ -89,6 +89,14 @@ DECISION_TEXT_CHARS_MAX: Final = 1280
 
 # The journal.
 JOURNAL_ENTRY_BYTES_MAX: Final = 256 * KIB
+JOURNAL_SIZE_MAX: Final = (1 << 63) - 1
+"""Entries that a checkpoint can speak of."""
+NOTE_BYTES_MAX: Final = 128 * KIB
+"""Bytes of a signed note; a post-quantum signature has up to 5 kB."""
+NOTE_SIGNATURES_MAX: Final = 32
+NOTE_NAME_CHARS_MAX: Final = 512
+CHECKPOINTS_KEPT_MAX: Final = 1000
+"""Checkpoints that the journal keeps; the oldest go first, and prove nothing that the newest does not."""
 
 # EST (RFC 7030): a request travels in base64.
 EST_BODY_BYTES_MAX: Final = 2 * CSR_BYTES_MAX
@@ -139,6 +147,13 @@ DENIALS_LOGGED_PER_SECOND_MAX: Final = 20
 """Denials of one connection that are logged one by one; the others are counted."""
 REPORT_ROWS_MAX: Final = 10_000
 """Decisions of one worker that wait for the database; the oldest are dropped first."""
+
+OCSP_ANSWERS_KEPT_MAX: Final = 20_000
+"""OCSP answers, and states of certificates, that one worker keeps; the last asked for stay. An answer has 1 KiB."""
+OCSP_LOOKUPS_PENDING_MAX: Final = 256
+"""Look-ups for OCSP under way at once in one worker; who comes then is told to try later."""
+OCSP_SIGNER_WAIT_S_MAX: Final = 5.0
+"""Longest wait for the authority to certify a signer of OCSP answers."""
 
 # The device.
 DEVICE_SETTINGS_BYTES_MAX: Final = 64 * KIB

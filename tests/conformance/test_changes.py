@@ -9,10 +9,10 @@ from tests.conformance.processes import writer
 from tests.fixtures.databases import StepClock
 
 from troth.errors import Bug, Fault, Kind
+from troth.evidence.merkle import leaf_hash
 from troth.journal import tables
 from troth.journal.change import change
 from troth.journal.entries import head, list_after, list_before
-from troth.journal.record import leaf_hash
 from troth.registry.things import create_thing, find_thing
 from troth.registry.types import create_type, find_type
 from troth.store.connect import Database
@@ -36,7 +36,7 @@ def test_a_change_is_committed_with_its_entries(db: Database, clock: StepClock) 
     assert (second.number, second.kind, second.subject) == (2, "thing.created", "lamp-1")
     assert (second.at, second.actor, second.why) == (at, "operator:cli", "spring")
     assert second.data == {"thing": "lamp-1", "type": "lamp", "attributes": {"room": "hall"}}
-    assert [row.leaf for row in rows] == [leaf_hash(row.body) for row in rows]
+    assert [row.nodes[:32] for row in rows] == [leaf_hash(row.body) for row in rows]
 
 
 def test_a_change_that_fails_leaves_nothing(db: Database, clock: StepClock) -> None:

@@ -5,18 +5,24 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, CursorResult, Executable, update
+from sqlalchemy import Connection, CursorResult, Executable, bindparam, select, update
 
 from troth.clock import Clock
 from troth.errors import Bug
+from troth.evidence.entry import Entry, render_entry
+from troth.evidence.merkle import Frontier, leaf_hash, parse_frontier
 from troth.journal import tables
 from troth.journal.entries import head
-from troth.journal.record import Entry, leaf_hash, render_entry
 from troth.store.connect import Database
 from troth.store.write import write
 
 CHANNEL: Final = "troth_journal"
 """The PostgreSQL channel that says a change was committed; its payload is the number of the last entry."""
+
+# Built once: every change makes these statements.
+_TAKE_HEAD: Final = select(tables.head.c.size, tables.head.c.frontier).with_for_update()
+_LEAVE_HEAD: Final = update(tables.head).values(size=bindparam("grown"), frontier=bindparam("left"))
+_INSERT: Final = tables.entries.insert()
 
 
 class Change:
@@ -55,22 +61,21 @@ class Change:
         """Number the records and store them, as the very last statements before the commit.
 
         Taking the head's row puts changes in order: on PostgreSQL the next change waits here until this one is
-        committed, so nobody ever reads entry n + 1 before entry n is there.
+        committed, so nobody ever reads entry n + 1 before entry n is there, and each entry names the tree's head as
+        the one before left it.
         """
-        count = len(self._records)
-        size = self.connection.execute(
-            update(tables.head).values(size=tables.head.c.size + count).returning(tables.head.c.size)
-        ).scalar_one()
-        self.connection.execute(
-            tables.entries.insert(),
-            [self._row(number, *record) for number, record in enumerate(self._records, start=size - count + 1)],
-        )
-        if self.connection.dialect.name == "postgresql":
-            self.connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, str(size)))
-        return int(size)
+        connection = self.connection
+        size, stored = connection.execute(_TAKE_HEAD).one()
+        frontier = parse_frontier(size, stored)
+        connection.execute(_INSERT, [self._row(frontier, *record) for record in self._records])
+        connection.execute(_LEAVE_HEAD, {"grown": frontier.size, "left": frontier.render()})
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, str(frontier.size)))
+        return frontier.size
 
-    def _row(self, number: int, kind: str, subject: str, data: dict[str, object]) -> dict[str, Any]:
-        body = render_entry(Entry(number, self.at, self.actor, kind, subject, data, self.why))
+    def _row(self, frontier: Frontier, kind: str, subject: str, data: dict[str, object]) -> dict[str, Any]:
+        number = frontier.size + 1
+        body = render_entry(Entry(number, self.at, self.actor, kind, subject, data, self.why, frontier.root()))
         return {
             "number": number,
             "at": self.at,
@@ -78,7 +83,7 @@ class Change:
             "kind": kind,
             "subject": subject,
             "body": body,
-            "leaf": leaf_hash(body),
+            "nodes": frontier.append(leaf_hash(body)),
         }
 
 

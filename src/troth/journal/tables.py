@@ -1,4 +1,4 @@
-"""The journal's tables: its entries, and how many there are."""
+"""The journal's tables: its entries with the hashes of the tree over them, that tree's frontier, and checkpoints."""
 
 from typing import Final
 
@@ -16,14 +16,25 @@ entries: Final = Table(
     Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("leaf", LargeBinary, nullable=False),
+    Column("nodes", LargeBinary, nullable=False),
     Index(None, "subject", "number"),
 )
+"""``body``: the canonical bytes. ``nodes``: the hashes of all subtrees that the entry completes, its leaf's first."""
 
 head: Final = Table(
     "journal_head",
     metadata,
     Column("id", NUMBER, primary_key=True, autoincrement=False),
     Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
 )
-"""One row. Taking it is what puts changes in order."""
+"""One row. Taking it is what puts changes in order. ``frontier``: what it takes to make the tree grow."""
+
+checkpoints: Final = Table(
+    "journal_checkpoints",
+    metadata,
+    Column("size", NUMBER, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("signed_at", Instant, nullable=False),
+)
+"""Signed notes, one for a size: the key keeps two hosts from signing two heads of one tree."""

@@ -61,7 +61,7 @@ def _journal() -> None:
         _required("kind", sa.Text()),
         _required("subject", sa.Text()),
         _required("body", sa.LargeBinary()),
-        _required("leaf", sa.LargeBinary()),
+        _required("nodes", sa.LargeBinary()),
         _primary("journal_entries", "number"),
     )
     _index("journal_entries", "subject", "number")
@@ -69,9 +69,17 @@ def _journal() -> None:
         "journal_head",
         sa.Column("id", NUMBER, nullable=False, autoincrement=False),
         _required("size", sa.BigInteger()),
+        _required("frontier", sa.LargeBinary()),
         _primary("journal_head", "id"),
     )
-    op.execute(head.insert().values(id=1, size=0))
+    op.execute(head.insert().values(id=1, size=0, frontier=b""))
+    op.create_table(
+        "journal_checkpoints",
+        sa.Column("size", NUMBER, nullable=False, autoincrement=False),
+        _required("note", sa.LargeBinary()),
+        _required("signed_at", sa.BigInteger()),
+        _primary("journal_checkpoints", "size"),
+    )
 
 
 def _things() -> None:
@@ -177,6 +185,19 @@ def _certificates() -> None:
     _index("certificates", "thing", "certificate_id")
     _index("certificates", "not_after", "certificate_id")
     _index("certificates", "state", "certificate_id")
+    op.create_table(
+        "revocations",
+        _required("issuer_id", CERTIFICATE_ID),
+        _required("shard", sa.Integer()),
+        _required("serial", sa.String(64)),
+        _required("revoked_at", sa.BigInteger()),
+        _required("reason", sa.String(64)),
+        _required("not_after", sa.BigInteger()),
+        _required("changed_at", sa.BigInteger()),
+        _required("entry", sa.LargeBinary()),
+        _primary("revocations", "issuer_id", "shard", "serial"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "thing_principals",
         _required("certificate_id", CERTIFICATE_ID),
@@ -301,6 +322,27 @@ def _authority() -> None:
     )
     _index("intents", "state", "created_at")
     _index("intents", "request_digest", "created_at")
+    op.create_table(
+        "crl_scopes",
+        _required("issuer_id", CERTIFICATE_ID),
+        _required("shard", sa.Integer()),
+        _required("number", sa.BigInteger()),
+        _primary("crl_scopes", "issuer_id", "shard"),
+    )
+    op.create_table(
+        "crls",
+        _required("issuer_id", CERTIFICATE_ID),
+        _required("shard", sa.Integer()),
+        _required("kind", sa.String(16)),
+        _required("number", sa.BigInteger()),
+        _optional("base_number", sa.BigInteger()),
+        _required("this_update", sa.BigInteger()),
+        _required("next_update", sa.BigInteger()),
+        _required("entries", sa.Integer()),
+        _required("sha256", sa.String(64)),
+        _required("der", sa.LargeBinary()),
+        _primary("crls", "issuer_id", "shard", "kind"),
+    )
 
 
 def _enrollment() -> None:
