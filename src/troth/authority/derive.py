@@ -11,6 +11,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from troth.authority.cross import Crossing
 from troth.authority.generation import Generation
 from troth.authority.intents import Intent
 from troth.errors import Bug, Fault, Kind
@@ -64,13 +65,17 @@ def derive(
     """Return what the certificate will say, from the evidence in the intent; every recorded value must follow from it.
 
     `issuer` is None for a root. `shards` is how many CRLs the issuer's certificates are spread over, 1 for a root.
-    Raises `Fault`: rejected when a value does not follow from the evidence, expired when the issuer is, `PeerFault` when
-    the request cannot be read or lacks proof of possession.
+    Raises `Fault`: rejected when a value does not follow from the evidence, expired when the issuer is, `PeerFault`
+    when the request cannot be read or lacks proof of possession.
     """
     public_key = _public_key(intent, profile)
     subject, permitted = _subject(intent, profile)
     _require(subject.public_bytes() == intent.subject, "subject")
     not_before, not_after = validity_window(profile, intent.created_at, issuer)
+    if profile.ca is not None and profile.ca.cross:
+        crossing = Crossing.from_proof(intent.proof)
+        _require(render_public_key(public_key) == render_public_key(_key_of(crossing.root)), "key")
+        not_before, not_after = crossing.within((not_before, not_after))
     _require((not_before, not_after) == (intent.not_before, intent.not_after), "validity")
     shard = shard_of(intent.serial)
     _require(shard < shards, "shard")
@@ -130,16 +135,29 @@ def _public_key(intent: Intent, profile: Profile) -> PublicKey:
     if profile.ca is None:
         if intent.request is None:
             raise Fault(Kind.REJECTED, "no certificate without proof that its key is held")
-        request = parse_request(intent.request)
-        _require(request.digest == intent.request_digest, "request")
-        _require(render_public_key(request.public_key) == intent.public_key, "key")
-        return request.public_key
-    _require(intent.request is None, "request")
+        return _requested_key(intent, intent.request)
+    if intent.request is not None:
+        # A subordinate's, whose key is elsewhere.
+        return _requested_key(intent, intent.request)
     _require(hashlib.sha256(intent.public_key).hexdigest() == intent.request_digest, "key")
     try:
         public_key = load_der_public_key(intent.public_key)
     except ValueError as error:
         raise Fault(Kind.REJECTED, "the intent holds no key", detail=str(error)) from error
+    algorithm_of(public_key)
+    assert isinstance(public_key, PublicKey)  # algorithm_of has just said so
+    return public_key
+
+
+def _requested_key(intent: Intent, der: bytes) -> PublicKey:
+    request = parse_request(der)
+    _require(request.digest == intent.request_digest, "request")
+    _require(render_public_key(request.public_key) == intent.public_key, "key")
+    return request.public_key
+
+
+def _key_of(certificate: x509.Certificate) -> PublicKey:
+    public_key = certificate.public_key()
     algorithm_of(public_key)
     assert isinstance(public_key, PublicKey)  # algorithm_of has just said so
     return public_key
@@ -157,8 +175,11 @@ def _subject(intent: Intent, profile: Profile) -> tuple[x509.Name, tuple[x509.Ge
         case SubjectRule.ISSUER:
             if profile.ca is None:
                 raise Bug("an issuer's profile without a [ca] table")
+            _require(intent.thing is None, "thing")
+            if profile.ca.cross:
+                return Crossing.from_proof(intent.proof).subject, ()
             generation = Generation.from_proof(intent.proof)
-            _require(generation.purpose is profile.ca.purpose and intent.thing is None, "purpose")
+            _require(generation.purpose is profile.ca.purpose, "purpose")
             return generation.subject, generation.permitted if profile.ca.name_constraints else ()
 
 

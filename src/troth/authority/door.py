@@ -120,9 +120,9 @@ def _committed(connection: Connection, intent_id: str) -> _Committed:
 
 
 def _signs_under(issuer: Issuer, profile: Profile) -> bool:
-    if profile.issuer_name is not None and issuer.name != profile.issuer_name:
+    if profile.issuer_name is not None and issuer.line != profile.issuer_name:
         return False
-    return profile.issuer is None or issuer.purpose is profile.issuer
+    return issuer.is_trusted and (profile.issuer is None or issuer.purpose is profile.issuer)
 
 
 def _recorded_digest(connection: Connection, intent_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
+from troth.authority.cross import Crossing
 from troth.authority.derive import derive, draft, read_profile, render_public_key, tbs_digest
 from troth.authority.generation import Generation
 from troth.authority.intents import Intent, IntentState, add_intent, leave_prepared
@@ -18,12 +19,13 @@ from troth.journal.change import Change
 from troth.keys.randomness import random_below, random_id, random_serial
 from troth.registry.attachments import attach_principal
 from troth.registry.certificates import add_certificate
-from troth.registry.issuers import Issuer, add_issuer, get_issuer
+from troth.registry.cross_certificates import add_cross_certificate
+from troth.registry.issuers import Issuer, IssuerState, add_issuer, get_issuer
 from troth.registry.profiles import get_profile
 from troth.registry.things import get_thing
 from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
 from troth.x509.certificates import certificate_id
-from troth.x509.profiles import Profile, validity_window
+from troth.x509.profiles import IssuerRule, Profile, Purpose, validity_window
 from troth.x509.requests import Request
 from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
 
@@ -93,17 +95,23 @@ def prepare(
 
 
 def prepare_issuer(
-    change: Change, *, generation: Generation, public_key: PublicKey, parent: Issuer | None, public_url: str
+    change: Change,
+    *,
+    generation: Generation | Crossing,
+    public_key: PublicKey,
+    parent: Issuer | None,
+    public_url: str,
+    request: Request | None = None,
 ) -> Intent:
     """Record the intent to certify `public_key` as the CA that `generation` names; `parent` is None for a root.
 
-    Raises `Fault` as `prepare` does.
+    `request` is where the key is elsewhere, whose holder asked for it. Raises `Fault` as `prepare` does.
     """
     rules = read_profile(get_profile(change.connection, generation.profile).document)
     if rules.ca is None or rules.is_self_signed != (parent is None):
         raise Bug("a CA's profile, and a parent for all but a root, make an issuer")
-    issuer = parent.certificate if parent else None
-    not_before, not_after = validity_window(rules, change.at, issuer)
+    window = validity_window(rules, change.at, parent.certificate if parent else None)
+    not_before, not_after = generation.within(window) if isinstance(generation, Crossing) else window
     key = render_public_key(public_key)
     digest = hashlib.sha256(key).hexdigest()
     intent = Intent(
@@ -111,8 +119,8 @@ def prepare_issuer(
         issuer_id=parent.issuer_id if parent else digest,
         profile=generation.profile,
         thing=None,
-        request=None,
-        request_digest=digest,
+        request=request.der if request else None,
+        request_digest=request.digest if request else digest,
         public_key=key,
         subject=generation.subject.public_bytes(),
         san=(),
@@ -142,16 +150,7 @@ def conclude(change: Change, intent: Intent, certificate: x509.Certificate) -> b
         return False
     rules = read_profile(get_profile(change.connection, intent.profile).document)
     if rules.ca is not None:
-        generation = Generation.from_proof(intent.proof)
-        add_issuer(
-            change,
-            certificate,
-            name=generation.name,
-            purpose=generation.purpose,
-            parent_id=None if rules.is_self_signed else intent.issuer_id,
-            key_name=generation.key_name,
-            shards=rules.ca.shards,
-        )
+        _conclude_issuer(change, intent, rules.ca, certificate)
         return True
     add_certificate(
         change,
@@ -181,6 +180,28 @@ def refuse(change: Change, intent: Intent, fault: Fault) -> bool:
         reason=fault.message,
     )
     return True
+
+
+def _conclude_issuer(change: Change, intent: Intent, rule: IssuerRule, certificate: x509.Certificate) -> None:
+    if rule.cross:
+        subject_id = certificate_id(Crossing.from_proof(intent.proof).root)
+        add_cross_certificate(change, certificate, subject_id=subject_id, issuer_id=intent.issuer_id)
+        return
+    generation = Generation.from_proof(intent.proof)
+    # A later generation comes into force with the change that takes the one before it out.
+    state = IssuerState.ACTIVE if generation.number == 1 else IssuerState.INACTIVE
+    add_issuer(
+        change,
+        certificate,
+        name=generation.name,
+        purpose=generation.purpose,
+        parent_id=None if rule.purpose is Purpose.ROOT else intent.issuer_id,
+        key_name=generation.key_name,
+        shards=rule.shards,
+        line=generation.line,
+        number=generation.number,
+        state=state,
+    )
 
 
 def _choose(change: Change, rules: Profile, given: Issuer | None) -> Issuer:

@@ -123,7 +123,8 @@ def list_dependents(
 ) -> list[str]:
     """Return those whom `count_dependents` counts: things by name, whatever else by its subject; at most `limit`."""
     dependents = _dependents(now, issuer_id, others)
-    return list(connection.execute(dependents.order_by("who").limit(page_rows(limit))).scalars())
+    rows = connection.execute(dependents.order_by("who").limit(page_rows(limit)))
+    return [str(row.who) for row in rows]
 
 
 def last_expiry(connection: Connection, now: datetime, issuer_id: str) -> datetime | None:

@@ -93,6 +93,7 @@ def _read_ca(table: TomlTable) -> IssuerRule | None:
         path_length=ca.number("path_length"),
         name_constraints=ca.flag("name_constraints", default=False),
         shards=ca.number("shards", 1),
+        cross=ca.flag("cross", default=False),
     )
     ca.finish()
     return rule
@@ -148,14 +149,15 @@ def _check_ca(profile: Profile, ca: IssuerRule) -> None:
     require(KeyUse.KEY_CERT_SIGN in profile.key_usage, "key_usage", "a CA needs key-cert-sign (RFC 5280, 4.2.1.3)")
     require(profile.subject is SubjectRule.ISSUER, "subject", "must be 'issuer' beside a [ca] table")
     require(profile.issuer is Purpose.ROOT, "issuer", "must be 'root' beside a [ca] table")
-    require(0 <= ca.path_length <= 1, "ca.path_length", "must be 0 or 1")
+    is_root = ca.purpose is Purpose.ROOT
+    require(is_root or not ca.cross, "ca.cross", "only a root is certified by another")
     require(
-        (ca.purpose is Purpose.ROOT) == (ca.path_length == 1),
+        ca.path_length == (0 if not is_root else 1 if ca.cross else 2),
         "ca.path_length",
-        "must be 1 for a root and 0 for any other issuer",
+        "must be 2 for a root, 1 for one that is certified by another, and 0 for any other issuer",
     )
     require(1 <= ca.shards <= SHARDS_MAX, "ca.shards", f"must be 1 to {SHARDS_MAX}")
-    is_root = ca.purpose is Purpose.ROOT
-    require(not is_root or profile.crl is CrlKind.NONE, "crl", "nobody but itself could revoke a root: no 'crl'")
-    require(not is_root or not profile.ocsp, "ocsp", "nobody but itself could revoke a root: no 'ocsp'")
+    signs_itself = is_root and not ca.cross
+    require(not signs_itself or profile.crl is CrlKind.NONE, "crl", "nobody but itself could revoke a root: no 'crl'")
+    require(not signs_itself or not profile.ocsp, "ocsp", "nobody but itself could revoke a root: no 'ocsp'")
     require(not is_root or ca.shards == 1, "ca.shards", "must be 1 for a root, which certifies a handful")

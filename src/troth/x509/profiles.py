@@ -82,6 +82,8 @@ class IssuerRule:
     """Whether it must be held to names that its template permits (RFC 5280, 4.2.1.10)."""
     shards: int
     """Over how many CRLs its certificates are spread, from 1."""
+    cross: bool = False
+    """Whether it certifies a root that has signed itself already, so that one root leads to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Profile:
     @property
     def is_self_signed(self) -> bool:
         """Whether its certificates sign themselves: a root's."""
-        return self.ca is not None and self.ca.purpose is self.issuer
+        return self.ca is not None and self.ca.purpose is self.issuer and not self.ca.cross
 
 
 def validity_window(profile: Profile, now: datetime, issuer: x509.Certificate | None) -> tuple[datetime, datetime]:

@@ -63,7 +63,7 @@ def test_a_site_has_a_root_and_an_issuer_for_each_purpose(sqlite_db: Database, c
     cabinet = MemoryCabinet()
     hierarchy = birth(sqlite_db, clock, cabinet)
     root = hierarchy.root.certificate
-    assert constraints_of(root).path_length == 1
+    assert constraints_of(root).path_length == 2
     verify_issued_by(root, root, at=clock.now(), use=None)
     uses = {
         Purpose.DEVICES: (ExtendedUse.CLIENT_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),

@@ -30,7 +30,7 @@ def test_a_device_gets_a_small_short_lived_client_certificate(profiles: dict[str
 def test_each_issuer_is_for_one_use(profiles: dict[str, Profile]) -> None:
     root = profiles["root"]
     assert root.ca
-    assert (root.ca.purpose, root.ca.path_length, root.extended_key_usage) == (Purpose.ROOT, 1, ())
+    assert (root.ca.purpose, root.ca.path_length, root.extended_key_usage) == (Purpose.ROOT, 2, ())
     for purpose, use in (
         (Purpose.DEVICES, ExtendedUse.CLIENT_AUTH),
         (Purpose.SERVERS, ExtendedUse.SERVER_AUTH),
