@@ -38,7 +38,7 @@ class Pretender:
     """The server with the certificate in `own`, on a free port for the length of a ``with`` block."""
 
     def __init__(self, own: Slot) -> None:
-        identity = ServerIdentity(parse_chain(own.chain_file.read_bytes()), read_key(own.key_file, None).private_key)
+        identity = ServerIdentity(parse_chain(own.chain_file.read_bytes()), read_key(own.key_file, None).servable_key)
         self._tls = ServerTLS(identity, (), ClientAuth.NONE)
         self._handshakes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._readings: list[bytes] = []

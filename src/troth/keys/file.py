@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -20,11 +20,14 @@ from troth.keys.files import read_bounded, write_private
 from troth.limits import KEY_FILE_BYTES_MAX
 from troth.x509.algorithms import (
     CURVES,
+    MLDSA,
     RSA_BITS,
     RSA_EXPONENT,
     KeyAlgorithm,
+    MLDSAPrivateKey,
     PrivateKey,
     PublicKey,
+    ServablePrivateKey,
     algorithm_of,
     signature_hash,
 )
@@ -41,7 +44,6 @@ class FileKey:
     """A key whose private half is in this process. A `troth.keys.signing.SigningKey`."""
 
     private_key: PrivateKey
-    """For TLS, which signs by itself."""
 
     @property
     def algorithm(self) -> KeyAlgorithm:
@@ -53,11 +55,22 @@ class FileKey:
         """The public half."""
         return self.private_key.public_key()
 
+    @property
+    def servable_key(self) -> ServablePrivateKey:
+        """The private half, for a TLS server, which signs by itself. Raises `Fault` (unsupported) for ML-DSA."""
+        if isinstance(self.private_key, MLDSAPrivateKey):
+            raise Fault(
+                Kind.UNSUPPORTED, f"our servers cannot show a certificate of an {self.algorithm} key", hint="use P-256"
+            )
+        return self.private_key
+
     def sign(self, data: bytes) -> bytes:
         """Return the signature over `data`, by the one scheme of the algorithm."""
         digest = signature_hash(self.algorithm)
         match self.private_key:
             case ed25519.Ed25519PrivateKey():
+                return self.private_key.sign(data)
+            case mldsa.MLDSA44PrivateKey() | mldsa.MLDSA65PrivateKey() | mldsa.MLDSA87PrivateKey():
                 return self.private_key.sign(data)
             case ec.EllipticCurvePrivateKey():
                 assert digest is not None  # every curve has its hash
@@ -73,6 +86,8 @@ def generate(algorithm: KeyAlgorithm) -> FileKey:
         return FileKey(ec.generate_private_key(CURVES[algorithm]))
     if algorithm in RSA_BITS:
         return FileKey(rsa.generate_private_key(RSA_EXPONENT, RSA_BITS[algorithm]))
+    if algorithm in MLDSA:
+        return FileKey(MLDSA[algorithm].generate())
     return FileKey(ed25519.Ed25519PrivateKey.generate())
 
 

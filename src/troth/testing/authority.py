@@ -20,7 +20,7 @@ from troth.app.profiles import built_in_profiles
 from troth.app.wiring.door import open_door
 from troth.authority.door import Door
 from troth.authority.hierarchy import Hierarchy, found
-from troth.authority.revoke import Reason, revoke
+from troth.authority.revoke import revoke
 from troth.authority.serve import serve
 from troth.authority.settle import issue
 from troth.clock import Clock, SystemClock
@@ -35,6 +35,7 @@ from troth.testing.clock import FakeClock
 from troth.tls.server import ServerIdentity
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import certificate_id, render_chain
+from troth.x509.crl import Reason
 from troth.x509.profiles import Purpose
 from troth.x509.requests import Request, parse_request
 
@@ -78,7 +79,7 @@ class Held:
     @property
     def server_identity(self) -> ServerIdentity:
         """What a TLS server shows."""
-        return ServerIdentity(self.chain, self.key.private_key)
+        return ServerIdentity(self.chain, self.key.servable_key)
 
 
 class TestAuthority:

@@ -1,18 +1,23 @@
 """The kinds of key that are taken and made, and the one signature scheme of each.
 
-Knows no private key's whereabouts. RFC 5480 and 5758 (ECDSA), RFC 8410 (Ed25519), RFC 3279 and 4055 (RSA).
+Knows no private key's whereabouts. RFC 5480 and 5758 (ECDSA), RFC 8410 (Ed25519), RFC 3279 and 4055 (RSA), RFC 9881
+(ML-DSA, pure, without a context).
 """
 
 from enum import StrEnum
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from troth.errors import Fault, Kind
 
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+MLDSAPublicKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
+MLDSAPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey | MLDSAPublicKey
+ServablePrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+"""What our own TLS servers can show; pyOpenSSL 26 takes no other."""
+PrivateKey = ServablePrivateKey | MLDSAPrivateKey
 
 
 class KeyAlgorithm(StrEnum):
@@ -24,6 +29,9 @@ class KeyAlgorithm(StrEnum):
     RSA2048 = "RSA-2048"
     RSA3072 = "RSA-3072"
     RSA4096 = "RSA-4096"
+    MLDSA44 = "ML-DSA-44"
+    MLDSA65 = "ML-DSA-65"
+    MLDSA87 = "ML-DSA-87"
 
 
 RSA_EXPONENT: Final = 65_537
@@ -32,7 +40,17 @@ CURVES: Final[dict[KeyAlgorithm, ec.EllipticCurve]] = {
     KeyAlgorithm.P256: ec.SECP256R1(),
     KeyAlgorithm.P384: ec.SECP384R1(),
 }
+MLDSA: Final[dict[KeyAlgorithm, type[MLDSAPrivateKey]]] = {
+    KeyAlgorithm.MLDSA44: mldsa.MLDSA44PrivateKey,
+    KeyAlgorithm.MLDSA65: mldsa.MLDSA65PrivateKey,
+    KeyAlgorithm.MLDSA87: mldsa.MLDSA87PrivateKey,
+}
 
+_MLDSA_BY_CLASS: Final[dict[type[MLDSAPublicKey], KeyAlgorithm]] = {
+    mldsa.MLDSA44PublicKey: KeyAlgorithm.MLDSA44,
+    mldsa.MLDSA65PublicKey: KeyAlgorithm.MLDSA65,
+    mldsa.MLDSA87PublicKey: KeyAlgorithm.MLDSA87,
+}
 _BY_BITS: Final = {bits: algorithm for algorithm, bits in RSA_BITS.items()}
 _BY_CURVE: Final = {curve.name: algorithm for algorithm, curve in CURVES.items()}
 
@@ -43,10 +61,13 @@ _HASHES: Final[dict[KeyAlgorithm, hashes.SHA256 | hashes.SHA384 | None]] = {
     KeyAlgorithm.RSA2048: hashes.SHA256(),
     KeyAlgorithm.RSA3072: hashes.SHA256(),
     KeyAlgorithm.RSA4096: hashes.SHA256(),
+    KeyAlgorithm.MLDSA44: None,
+    KeyAlgorithm.MLDSA65: None,
+    KeyAlgorithm.MLDSA87: None,
 }
 
-# AlgorithmIdentifier in DER. The parameters are absent for ECDSA (RFC 5758, 3.2) and Ed25519 (RFC 8410, 3) and NULL for
-# RSA (RFC 4055, 5).
+# AlgorithmIdentifier in DER. The parameters are absent for ECDSA (RFC 5758, 3.2) and Ed25519 (RFC 8410, 3), NULL for RSA
+# (RFC 4055, 5), and absent for ML-DSA (RFC 9881, 2).
 _ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
 _ECDSA_SHA384: Final = bytes.fromhex("300a06082a8648ce3d040303")
 _ED25519: Final = bytes.fromhex("300506032b6570")
@@ -58,6 +79,9 @@ _IDENTIFIERS: Final = {
     KeyAlgorithm.RSA2048: _RSA_SHA256,
     KeyAlgorithm.RSA3072: _RSA_SHA256,
     KeyAlgorithm.RSA4096: _RSA_SHA256,
+    KeyAlgorithm.MLDSA44: bytes.fromhex("300b0609608648016503040311"),
+    KeyAlgorithm.MLDSA65: bytes.fromhex("300b0609608648016503040312"),
+    KeyAlgorithm.MLDSA87: bytes.fromhex("300b0609608648016503040313"),
 }
 
 
@@ -74,6 +98,8 @@ def algorithm_of(public_key: object) -> KeyAlgorithm:
                 raise Fault(Kind.BAD_KEY, f"an RSA key's public exponent must be {RSA_EXPONENT}")
             found = _BY_BITS.get(public_key.key_size)
             what = f"RSA with {public_key.key_size} bits"
+        case mldsa.MLDSA44PublicKey() | mldsa.MLDSA65PublicKey() | mldsa.MLDSA87PublicKey():
+            return next(algorithm for kind, algorithm in _MLDSA_BY_CLASS.items() if isinstance(public_key, kind))
         case _:
             found = None
             what = f"a {type(public_key).__name__.removesuffix('PublicKey')} key"
@@ -83,7 +109,7 @@ def algorithm_of(public_key: object) -> KeyAlgorithm:
 
 
 def signature_hash(algorithm: KeyAlgorithm) -> hashes.SHA256 | hashes.SHA384 | None:
-    """Return the hash that a key of this algorithm signs with; None where the scheme has its own (Ed25519)."""
+    """Return the hash that a key of this algorithm signs with; None where the scheme has its own (Ed25519, ML-DSA)."""
     return _HASHES[algorithm]
 
 

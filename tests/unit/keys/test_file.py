@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -58,6 +58,18 @@ def test_a_key_signs_by_the_scheme_of_its_algorithm(key: FileKey) -> None:
         case rsa.RSAPublicKey() as public:
             assert digest is not None
             public.verify(signature, b"data", padding.PKCS1v15(), digest)
+        case mldsa.MLDSA44PublicKey() | mldsa.MLDSA65PublicKey() | mldsa.MLDSA87PublicKey() as public:
+            public.verify(signature, b"data")
+        case other:
+            pytest.fail(f"{other} was not checked")
+
+
+def test_a_key_that_our_servers_cannot_show_is_told() -> None:
+    key = generate(KeyAlgorithm.ED25519)
+    assert key.servable_key is key.private_key
+    with pytest.raises(Fault) as caught:
+        _ = generate(KeyAlgorithm.MLDSA44).servable_key
+    assert caught.value.kind is Kind.UNSUPPORTED
 
 
 def test_what_is_written_is_read(key: FileKey, tmp_path: Path) -> None:

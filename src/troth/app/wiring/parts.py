@@ -47,7 +47,7 @@ def server_tls(
         anchors = tuple(issuer.certificate for issuer in list_issuers(connection) if issuer.purpose is peers)
     chain = parse_chain(read_bounded(home.servers / f"{name}.pem", KEY_FILE_BYTES_MAX))
     return ServerTLS(
-        ServerIdentity(chain, parse_key(key_pem.encode(), None).private_key),
+        ServerIdentity(chain, parse_key(key_pem.encode(), None).servable_key),
         anchors,
         client_auth,
         handshake_s=settings.limits.resolve().handshake_s,
