@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 from tests.fixtures.issuance import certificates, entries, intend, intend_all, reread, tamper
 
@@ -30,6 +31,7 @@ def test_several_that_wait_are_concluded_in_one_change(authority: TestAuthority,
     assert settle_waiting(authority.db, clock, authority.door()).settled == 0
 
 
+@pytest.mark.slow
 def test_one_round_is_bounded(authority: TestAuthority, clock: FakeClock) -> None:
     intend_all(authority, [f"lamp-{number}" for number in range(INTENTS_PER_CHANGE_MAX + 1)])
     door = authority.door()
@@ -55,6 +57,7 @@ def test_one_that_no_longer_fits_does_not_hold_up_the_others(authority: TestAuth
     assert reread(authority.db, third).state is IntentState.ISSUED
 
 
+@pytest.mark.slow
 def test_one_that_breaks_the_conclusion_does_not_hold_up_the_others(authority: TestAuthority, clock: FakeClock) -> None:
     first, second, third = (intend(authority, f"lamp-{number}") for number in (1, 2, 3))
     settle(authority.db, clock, authority.door(), first.intent_id)

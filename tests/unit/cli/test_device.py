@@ -226,6 +226,7 @@ def test_a_message_may_come_from_standard_input(run: Run) -> None:
     assert json.loads(told.out) == {"topic": "lab/pipe", "bytes": 5, "qos": 1, "retain": False}
 
 
+@pytest.mark.slow
 @pytest.mark.needs("mosquitto")
 @pytest.mark.usefixtures("enrolled")
 def test_too_few_messages_are_a_fault_and_silence_alone_is_none(run: Run) -> None:
@@ -260,6 +261,7 @@ def test_a_refused_connection_is_told(enroll: Run, run: Run, home: Home) -> None
     assert json.loads(told.out)["error"]["kind"] == "forbidden"
 
 
+@pytest.mark.slow
 def test_filters_that_are_refused_are_named(enroll: Run, run: Run, home: Home) -> None:
     with scripted(home, Connack(ConnackCode.ACCEPTED), Suback(1, (SUBSCRIPTION_REFUSED, 1))) as port:
         enroll(mqtt=port)

@@ -229,6 +229,7 @@ class TestDiff:
 
 
 class TestVectors:
+    @pytest.mark.slow
     @pytest.mark.parametrize("engine", ["reference", "fast", "both"])
     def test_all_agree(self, run: Run, engine: str) -> None:
         done = run("vectors", VECTORS, "--engine", engine)
@@ -262,6 +263,7 @@ class TestVectors:
         assert run("vectors", "-", stdin=text).code == EXIT_CODES[Kind.MALFORMED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("validate", "-"), ("lint", "-"), ("explain", "-", "--action", "iot:Connect", "--resource", "a")]
 )

@@ -4,6 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 HEAD = """
 import importlib.abc, json, sys
 from time import perf_counter

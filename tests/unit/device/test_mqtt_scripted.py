@@ -231,6 +231,7 @@ def test_without_a_keep_alive_no_ping_goes_out(hasty_pair: Pair) -> None:
     assert Pingreq() not in hasty_pair.server.heard()
 
 
+@pytest.mark.slow
 def test_a_server_silent_for_a_whole_keep_alive_is_given_up() -> None:
     pair = Pair(SystemClock(), keep_alive_s=1)
     with pytest.raises(ConnectionFault, match="does not answer") as caught:

@@ -159,6 +159,7 @@ def test_what_the_database_does_not_take_is_sent_again(authority: TestAuthority,
         assert count_sessions(connection, authority.clock.now()) == 1
 
 
+@pytest.mark.slow
 def test_what_waits_is_bounded_and_the_loss_is_told(authority: TestAuthority, report: Report) -> None:
     for number in range(REPORT_ROWS_MAX + 10):
         report.denied("publish.denied", LAMP, "iot:Publish", f"topic/{number}", "implicit-deny", "policy", "")

@@ -418,6 +418,7 @@ def test_any_document_is_linted(policies: list[NamedPolicy]) -> None:
             assert finding.remedy.isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", ["Allow", "Deny"])
 @pytest.mark.parametrize("actions", ["iot:Publish", "iot:RetainPublish", ["iot:Subscribe", "iot:Receive"]])
 @pytest.mark.timeout(30)

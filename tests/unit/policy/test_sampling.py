@@ -95,6 +95,7 @@ def test_odd_values_are_no_trouble(condition: dict[str, Any]) -> None:
     assert sample([document(statement(condition=condition), version=None)], REALM).questions
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(20)
 def test_huge_documents_are_sampled_within_bounds() -> None:
     many = [

@@ -32,6 +32,7 @@ def test_what_is_written_is_read_in_any_split(role: Role, data: st.DataObject) -
     assert outcome.fault is None
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(damaged())
 def test_damage_has_one_outcome_in_any_split(stream: tuple[Role, bytes]) -> None:
@@ -46,6 +47,7 @@ def accepted(reader: Reader, data: bytes) -> list[Packet]:
         return list(fault.before)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(damaged())
 def test_what_is_accepted_has_one_spelling(stream: tuple[Role, bytes]) -> None:
