@@ -5,6 +5,7 @@ is a case for ``vectors/`` as it stands.
 """
 
 import json
+import re
 from typing import Any
 
 from hypothesis import strategies as st
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from troth.names import Realm
 from troth.policy.actions import Action
 from troth.policy.attachment import NamedPolicy
-from troth.policy.context import ConnectionContext
+from troth.policy.context import ConnectionContext, connection_keys
 from troth.policy.document import parse_document
 from troth.policy.elements import parse_json
+from troth.policy.pattern import fold
 from troth.policy.situation import context_members, read_context
 
 Json = dict[str, Any]
@@ -25,8 +27,12 @@ NEW_YEAR_S = "1767225600"
 
 # What is asked.
 
-NAMES = st.text("ab/:*", min_size=1, max_size=4) | st.sampled_from(
-    ["lamp-9", "lamp-9/a", "a/lamp-9", "*", "?", "+/#", "${iot:ClientId}", "x:topic/a", "a\u00e9", "", NEW_YEAR_S]
+_COMMON = st.sampled_from(["a", "b", "a/b", "lamp-9", "lamp-9/a"])
+NAMES = (
+    _COMMON
+    | _COMMON
+    | st.text("ab/:*", max_size=4)
+    | st.sampled_from(["a/lamp-9", "?", "+/#", "${iot:ClientId}", "x:topic/a", "a\u00e9", NEW_YEAR_S])
 )
 REQUESTS = st.tuples(st.sampled_from((*HOT, *HOT, *Action)), NAMES)
 
@@ -34,10 +40,13 @@ REQUESTS = st.tuples(st.sampled_from((*HOT, *HOT, *Action)), NAMES)
 
 _VARIABLES = (
     "${iot:ClientId}",
+    "${iot:ClientId}",
     "${IOT:CLIENTID}",
+    "${iot:Connection.Thing.ThingName}",
     "${iot:Connection.Thing.ThingName}",
     "${iot:Connection.Thing.ThingTypeName}",
     "${iot:Connection.Thing.Attributes[room]}",
+    "${iot:Certificate.Subject.CommonName}",
     "${iot:Certificate.Subject.CommonName}",
     "${iot:Certificate.Subject.OrganizationalUnit.1}",
     "${iot:Certificate.Subject.OrganizationalUnit.List}",
@@ -48,7 +57,7 @@ _VARIABLES = (
     "${$}",
 )
 _PIECES = st.sampled_from(("a", "b", "/", ":", "lamp-9", "$", "+", "*", "*", "?")) | st.sampled_from(_VARIABLES)
-_PATTERNS = st.lists(_PIECES, max_size=4).map("".join)
+_PATTERNS = st.lists(_PIECES, max_size=4).map("".join) | st.sampled_from(_VARIABLES)
 _LITERALS = NAMES.filter(lambda name: "${" not in name)
 _ARN_STARTS = st.sampled_from(
     ["arn:aws:iot:local:000000000000:"] * 6
@@ -63,12 +72,14 @@ RESOURCES = st.just("*") | st.just("arn:aws:iot:*") | ARNS | ARNS | ARNS | ARNS
 _STRINGS = ("Equals", "NotEquals", "EqualsIgnoreCase", "NotEqualsIgnoreCase", "Like", "NotLike")
 _ORDERS = ("Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
 _ATTACHED = "${iot:Connection.Thing.IsAttached}"
-_NUMBERS = ("7", "7.0", "8", "1e1", "-1", "1.3", "89", "90", "1007", NEW_YEAR_S)
+_FLAG = "${iot:Connection.Thing.Attributes[flag]}"
+_NUMBERS = ("7", "7.0", "8", "-1", "1.3", "90", NEW_YEAR_S)
 _KINDS: dict[str, tuple[tuple[str, ...], st.SearchStrategy[str], tuple[str, ...]]] = {
     "text": (
         tuple(f"String{each}" for each in _STRINGS),
-        _PATTERNS | st.sampled_from(["lamp-9", "Lamp", "a", "A", "ops", "token", "PersistentConnect", "LastWill"]),
+        _PATTERNS | st.sampled_from(["lamp-9", "LAMP-9", "a", "A", "ops", "OPS", "token"]),
         (
+            "iot:ClientId",
             "iot:ClientId",
             "iot:clientID",
             "iot:Connection.Thing.ThingName",
@@ -112,7 +123,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], st.SearchStrategy[str], tuple[str, ...]
     ),
     "flag": (
         ("Bool",),
-        st.sampled_from(["true", "false", "TRUE", _ATTACHED]),
+        st.sampled_from(["true", "false", "TRUE", _ATTACHED, _FLAG]),
         ("iot:Connection.Thing.IsAttached", "iot:Connection.Thing.Attributes[flag]"),
     ),
     "address": (
@@ -122,7 +133,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], st.SearchStrategy[str], tuple[str, ...]
     ),
     "arn": (
         ("ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"),
-        ARNS,
+        ARNS | st.sampled_from(["arn:aws:iot:*:*:topic/*", "arn:aws:iot:local:*:topic/${iot:ClientId}"]),
         ("iot:LastWillTopic",),
     ),
     "bytes": (
@@ -175,11 +186,11 @@ def statements(*effects: str) -> st.SearchStrategy[Json]:
             "Condition": {name: compared for each in conditions for name, compared in each.items()},
         },
         st.sampled_from(effects),
-        st.sampled_from(["Action"] * 4 + ["NotAction"]),
-        _one_or_many(_ACTIONS, 1),
+        st.sampled_from(["Action"] * 6 + ["NotAction"]),
+        st.just("*") | _one_or_many(_ACTIONS, 1),
         st.sampled_from(["Resource"] * 4 + ["NotResource"]),
-        _one_or_many(RESOURCES, 1),
-        st.lists(CONDITIONS, max_size=2),
+        st.just("*") | _one_or_many(RESOURCES, 1),
+        st.just([]) | st.lists(CONDITIONS, min_size=1, max_size=2),
     )
 
 
@@ -187,7 +198,7 @@ def _document(version: str | None, written: list[Json]) -> Json:
     if version == "2012-10-17":
         return {"Version": version, "Statement": written}
     # There a variable is text, and no text but two can be compared by Bool.
-    plain = json.loads(json.dumps(written).replace(_ATTACHED, "true"))
+    plain = json.loads(json.dumps(written).replace(_ATTACHED, "true").replace(_FLAG, "false"))
     return {"Statement": plain} | ({} if version is None else {"Version": version})
 
 
@@ -235,7 +246,7 @@ CERTIFICATES = st.fixed_dictionaries(
         "subject": st.fixed_dictionaries(
             {},
             optional={
-                "CommonName": st.lists(_TEXTS | _ODD, max_size=2),
+                "CommonName": st.lists(_TEXTS | _ODD | _ODD, max_size=2),
                 "OrganizationalUnit": st.lists(st.sampled_from(["ops", "admin", "a", "*"]), max_size=6),
             },
         ),
@@ -249,7 +260,7 @@ CONTEXTS = st.fixed_dictionaries(
         "sourceIp": st.sampled_from(["192.0.2.7", "192.0.3.1", "2001:db8::1", "::ffff:192.0.2.7"]),
     },
     optional={
-        "clientId": _maybe(_TEXTS | _ODD),
+        "clientId": st.just("lamp-9") | _maybe(_TEXTS | _ODD),
         "protocol": st.sampled_from(["mqtt", "mqtt", "https"]),
         "domainName": _TEXTS,
         "connectAttributes": st.lists(st.sampled_from(["PersistentConnect", "LastWill"]), unique=True),
@@ -274,16 +285,19 @@ def context_of(described: Json) -> ConnectionContext:
     return read_context(context_members(parse_json(json.dumps(described)), ""), "", Realm())
 
 
-def likely_requests(written: list[Json]) -> list[tuple[str, str]]:
+def likely_requests(written: list[Json], context: ConnectionContext) -> list[tuple[str, str]]:
     """Requests that the documents could be about: for each of their resources one with something for each wildcard."""
+    keys = connection_keys(context)
+    stands_for = {"*": "a/", "?": "b", "${*}": "*", "${?}": "?", "${$}": "$"}
+    stands_for |= {each: keys.variable(fold(each[2:-1])) or "" for each in _VARIABLES if len(each) > len("${*}")}
+    replaced = re.compile("|".join(re.escape(text) for text in sorted(stands_for, key=len, reverse=True)))
     found: dict[tuple[str, str], None] = {}
     for document in written:
         for statement in document["Statement"]:
             resources = statement.get("Resource", statement.get("NotResource"))
             for resource in [resources] if isinstance(resources, str) else resources:
-                kind, _, name = resource.rpartition(":")[2].partition("/")
-                for text, stands_for in (("${iot:ClientId}", "lamp-9"), ("*", "a/"), ("?", "b")):
-                    name = name.replace(text, stands_for)
+                kind, _, name = resource.split(":", 5)[-1].partition("/")
+                name = replaced.sub(lambda match: stands_for[match[0]], name)
                 for action in {"topicfilter": HOT[2:3], "client": HOT[4:5]}.get(kind, HOT[:1] + HOT[3:4]):
                     found[action, name] = None
     return list(found)
