@@ -17,6 +17,8 @@ from troth.errors import Fault, Kind
 from troth.gateway.http.attempts import FailedAttempts
 from troth.gateway.http.est import ESTDoor
 from troth.gateway.http.issuers import Issuers, tells_of_issuers
+from troth.gateway.http.ocsp import OCSPDoor
+from troth.gateway.http.ocsp_answers import Answers
 from troth.gateway.http.status import StatusDoor
 from troth.journal.entries import head
 from troth.journal.tail import Follower
@@ -27,6 +29,8 @@ from troth.tls.asgi import HTTPServer, serve
 from troth.tls.server import Acceptor, ClientAuth, HandshakeObserver, PendingHandshakes, ServerTLS
 
 RETRY_S: Final = 1.0
+CATCH_UP_S_MAX: Final = 2.0
+"""Longest wait for the journal before nothing new is said."""
 
 log = structlog.get_logger()
 
@@ -34,24 +38,31 @@ log = structlog.get_logger()
 class HTTPDoors:
     """The two HTTP doors at work. Made by `serve_http`."""
 
-    def __init__(self, db: Database, clock: Clock, enrollment: Enrollment, conclusions: Conclusions) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, enrollment: Enrollment, conclusions: Conclusions, answers: Answers
+    ) -> None:
         self.issuers = Issuers(db)
         self._db = db
         self._clock = clock
         self._enrollment = enrollment
         self._conclusions = conclusions
+        self._answers = answers
+        self._is_fed = False
         self._servers: list[HTTPServer] = []
         self._following: asyncio.Task[None] | None = None
 
     async def start(self, https: socket.socket, public: socket.socket, acceptor: Acceptor, limits: Limits) -> None:
         """Learn who the issuers are, then accept. Raises `Fault` (unavailable)."""
         position = await asyncio.to_thread(self._position)
-        await asyncio.to_thread(self.issuers.load)
+        await self._load()
         follower = Follower(self._db, self._clock, position)
         self._following = asyncio.create_task(self._follow(follower), name="HTTP doors follow the journal")
         est = ESTDoor(self._enrollment, self.issuers, FailedAttempts(self._clock))
+        ocsp = OCSPDoor(
+            self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
+        )
         self._servers.append(await serve(est, https, self._clock, limits, acceptor))
-        self._servers.append(await serve(StatusDoor(self.issuers), public, self._clock, limits))
+        self._servers.append(await serve(StatusDoor(self.issuers, ocsp), public, self._clock, limits))
 
     async def failed(self) -> None:
         """Wait for ever; raise what broke the part that should have gone on for ever."""
@@ -65,27 +76,43 @@ class HTTPDoors:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         self._enrollment.close()
+        await self._answers.close()
 
     async def _follow(self, follower: Follower) -> None:
         while True:
             try:
                 await self._feed(follower)
             except Fault as fault:
+                self._is_fed = False
                 log.error("journal.unreadable", reason=fault.message, detail=fault.detail)
                 await asyncio.sleep(RETRY_S)
 
     async def _feed(self, follower: Follower) -> None:
         # After a failure, what an entry told of may not have been loaded.
-        await asyncio.to_thread(self.issuers.load)
+        await self._load()
+        self._is_fed = True
         async with aclosing(follower.entries()) as batches:
             async for entries in batches:
                 self._conclusions.apply(entries)
+                self._answers.apply(entries)
                 if tells_of_issuers(entries):
-                    await asyncio.to_thread(self.issuers.load)
+                    await self._load()
+
+    async def _load(self) -> None:
+        await asyncio.to_thread(self.issuers.load)
+        await self._answers.load()
 
     def _position(self) -> int:
         with read(self._db) as connection:
             return head(connection)
+
+
+async def _catch_up(follower: Follower) -> None:
+    try:
+        async with asyncio.timeout(CATCH_UP_S_MAX):
+            await follower.catch_up()
+    except TimeoutError as error:
+        raise Fault(Kind.UNAVAILABLE, "the journal cannot be followed at the moment", detail=str(error)) from error
 
 
 async def serve_http(
@@ -110,7 +137,8 @@ async def serve_http(
         raise Fault(Kind.MISCONFIGURED, "the enrollment door cannot require a certificate of every client")
     conclusions = Conclusions()
     enrollment = Enrollment(db, clock, public_url, conclusions, partial(ring, bell), ENROLLMENT_WAIT_S_MAX)
-    doors = HTTPDoors(db, clock, enrollment, conclusions)
+    answers = Answers(db, clock, public_url, conclusions, partial(ring, bell))
+    doors = HTTPDoors(db, clock, enrollment, conclusions, answers)
     acceptor = Acceptor(server_tls, observer, PendingHandshakes(limits.handshakes_pending_max))
     await doors.start(https, public, acceptor, limits)
     return doors

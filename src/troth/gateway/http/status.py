@@ -10,8 +10,10 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from troth.authority.derive import OCSP_PATH
 from troth.gateway.http.answers import answer, not_found, wrong_method
 from troth.gateway.http.issuers import Issuers
+from troth.gateway.http.ocsp import OCSPDoor
 
 HEALTH_PATH: Final = "/health"
 # A file is named after the digest of what is in it, so that it never changes.
@@ -22,11 +24,16 @@ _ALIVE: Final = json.dumps({"status": "alive"}).encode()
 class StatusDoor:
     """The ASGI application of the public door."""
 
-    def __init__(self, issuers: Issuers) -> None:
+    def __init__(self, issuers: Issuers, ocsp: OCSPDoor) -> None:
         self._issuers = issuers
+        self._ocsp = ocsp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        path: str = scope["path"]
+        if path.startswith(OCSP_PATH) and path[len(OCSP_PATH) :][:1] in {"", "/"}:
+            await self._ocsp(scope, receive, send)
+            return
         await self._answer(scope)(scope, receive, send)
 
     def _answer(self, scope: Scope) -> Response:
