@@ -18,13 +18,14 @@ from troth.registry.certificates import (
     find_certificate,
     get_certificate,
     list_certificates,
-    set_state,
 )
 from troth.registry.issuers import add_issuer, chain_of, find_issuer, get_issuer, list_issuers
+from troth.registry.states import activate, deactivate, hold, release, revoke
 from troth.registry.tables import certificates
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.certificates import certificate_id, parse_certificate
+from troth.x509.crl import Reason
 from troth.x509.profiles import Purpose
 
 ISSUER = "ab" * 32
@@ -92,43 +93,44 @@ def test_revoked_is_for_ever(db: Database, clock: StepClock) -> None:
     with change(db, clock, "system:authority") as changing:
         identity = add(changing).certificate_id
     with change(db, clock, "operator:cli", why="stolen") as changing:
-        revoked = set_state(changing, identity, CertificateState.REVOKED, "key-compromise")
-    assert (revoked.state, revoked.reason) == (CertificateState.REVOKED, "key-compromise")
+        revoked = revoke(changing, identity, Reason.KEY_COMPROMISE)
+    assert (revoked.state, revoked.reason) == (CertificateState.REVOKED, "keyCompromise")
     assert revoked.revoked_at == revoked.changed_at == changing.at
     with change(db, clock, "operator:cli") as changing:
-        assert set_state(changing, identity, CertificateState.REVOKED, "superseded") == revoked
+        assert revoke(changing, identity, Reason.SUPERSEDED) == revoked
     with pytest.raises(Fault) as caught, change(db, clock, "operator:cli") as changing:
-        set_state(changing, identity, CertificateState.ACTIVE)
+        activate(changing, identity)
     assert caught.value.kind is Kind.CONFLICT
     with read(db) as connection:
         entry = list_after(connection, 1)[-1]
         assert entry.number == 2
     assert (entry.kind, entry.subject, entry.why) == ("certificate.revoked", identity, "stolen")
-    assert (entry.data["thing"], entry.data["reason"]) == ("lamp-1", "key-compromise")
+    assert (entry.data["thing"], entry.data["reason"]) == ("lamp-1", "keyCompromise")
 
 
 def test_a_certificate_is_deactivated_and_activated(db: Database, clock: StepClock) -> None:
     with change(db, clock, "system:authority") as changing:
         identity = add(changing).certificate_id
-    for state, kind in [(CertificateState.INACTIVE, "deactivated"), (CertificateState.ACTIVE, "activated")]:
+    for step, state, kind in [
+        (deactivate, CertificateState.INACTIVE, "deactivated"),
+        (activate, CertificateState.ACTIVE, "activated"),
+    ]:
         with change(db, clock, "operator:cli") as changing:
-            assert set_state(changing, identity, state).state is state
+            assert step(changing, identity).state is state
+            assert step(changing, identity).state is state
         with read(db) as connection:
             assert list_after(connection, changing.last - 1)[0].kind == f"certificate.{kind}"
-    for identity_, state, refused in [
-        (identity, CertificateState.PENDING_ACTIVATION, Kind.CONFLICT),
-        ("0" * 64, CertificateState.REVOKED, Kind.NOT_FOUND),
-    ]:
+    for step in (activate, deactivate, hold, release):
         with pytest.raises(Fault) as caught, change(db, clock, "operator:cli") as changing:
-            set_state(changing, identity_, state)
-        assert caught.value.kind is refused
+            step(changing, "0" * 64)
+        assert caught.value.kind is Kind.NOT_FOUND
 
 
 def test_certificates_are_listed_by_thing_state_and_expiry(db: Database, clock: StepClock) -> None:
     with change(db, clock, "system:authority") as changing:
         # Two by two they expire together, so that a page may end between them.
         rows = [add(changing, thing=f"thing-{number % 3}", days=1 + number // 2) for number in range(9)]
-        set_state(changing, rows[4].certificate_id, CertificateState.REVOKED)
+        revoke(changing, rows[4].certificate_id, Reason.SUPERSEDED)
     ids = sorted(row.certificate_id for row in rows)
     by_expiry = [row.certificate_id for row in sorted(rows, key=lambda row: (row.not_after, row.certificate_id))]
     with read(db) as connection:

@@ -12,7 +12,7 @@ from troth.journal.entries import head, list_after
 from troth.limits import POLICIES_PER_TARGET_MAX, THINGS_PER_CERTIFICATE_MAX, Limits
 from troth.policy.attachment import TargetKind
 from troth.registry.attachments import Attachment, attach_principal, detach_principal, list_principals_of
-from troth.registry.certificates import CertificateState, add_certificate, set_state
+from troth.registry.certificates import CertificateState, add_certificate
 from troth.registry.policies import (
     Target,
     attach_policy,
@@ -24,10 +24,12 @@ from troth.registry.policies import (
     list_targets,
 )
 from troth.registry.principals import AttachedPolicy, AttachedThing, find_principal
+from troth.registry.states import revoke
 from troth.registry.things import create_thing
 from troth.registry.types import create_type
 from troth.store.connect import Database
 from troth.store.read import read
+from troth.x509.crl import Reason
 
 
 def document(client: str = "*") -> str:
@@ -95,7 +97,7 @@ def test_a_principal_and_its_position_are_of_one_moment(db: Database, clock: Ste
     with read(db) as connection:
         position = head(connection)
         with change(db, clock, "operator:cli") as changing:
-            set_state(changing, identity, CertificateState.REVOKED)
+            revoke(changing, identity, Reason.KEY_COMPROMISE)
         found = find_principal(connection, identity)
     assert found is not None
     assert (found.certificate.state, found.position) == (CertificateState.ACTIVE, position)

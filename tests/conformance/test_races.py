@@ -12,10 +12,12 @@ from troth.errors import Fault, Kind
 from troth.journal.change import CHANNEL, Change, change
 from troth.journal.entries import list_after
 from troth.registry.attachments import attach_principal, list_things_of
-from troth.registry.certificates import CertificateState, add_certificate, set_state
+from troth.registry.certificates import add_certificate
+from troth.registry.states import deactivate, revoke
 from troth.registry.things import create_thing, get_thing
 from troth.store.connect import Database
 from troth.store.read import read
+from troth.x509.crl import Reason
 
 OPEN_S = 0.2
 """How long the first change stays open for the second, which waits for it where it must."""
@@ -85,8 +87,8 @@ def test_nothing_undoes_a_revocation(db: Database, clock: StepClock, certificate
     fault = race(
         db,
         clock,
-        lambda changing: set_state(changing, certificate_id, CertificateState.REVOKED, "key-compromise"),
-        lambda changing: set_state(changing, certificate_id, CertificateState.INACTIVE),
+        lambda changing: revoke(changing, certificate_id, Reason.KEY_COMPROMISE),
+        lambda changing: deactivate(changing, certificate_id),
     )
     assert fault is not None
     assert fault.kind is Kind.CONFLICT

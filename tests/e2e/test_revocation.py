@@ -15,12 +15,13 @@ from tests.fixtures.mqtt import Talk, allow
 from tests.fixtures.platform import until
 from tests.fixtures.story import Story, new_nonce
 
-from troth.authority.revoke import Reason, revoke
+from troth.authority.revoke import revoke
 from troth.journal.change import change
 from troth.protocols.mqtt import Puback, Publish, build_publish
 from troth.tls.client import client_context
 from troth.tls.client import connect as connect_tls
 from troth.x509.certificates import parse_chain
+from troth.x509.crl import Reason
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl", "curl", "mosquitto_pub", "mosquitto_sub")]
 

@@ -142,6 +142,16 @@ def list_waiting(
     return [identity for (identity,) in connection.execute(statement)]
 
 
+def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id: str | None = None) -> list[Intent]:
+    """Return all intents that wait for a signature: those for a thing, or those for an issuer to sign."""
+    statement = select(tables.intents).where(_COLUMNS.state == IntentState.PREPARED)
+    if thing is not None:
+        statement = statement.where(_COLUMNS.thing == thing)
+    if issuer_id is not None:
+        statement = statement.where(_COLUMNS.issuer_id == issuer_id)
+    return [_intent(row) for row in connection.execute(statement.order_by(_COLUMNS.created_at, _COLUMNS.id))]
+
+
 def _intent(row: Row[Any]) -> Intent:
     values = dict(row._mapping)
     values["intent_id"] = values.pop("id")

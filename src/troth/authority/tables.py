@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Index, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from troth.limits import NAME_CHARS_MAX
 from troth.store.schema import metadata
@@ -36,3 +36,28 @@ intents: Final = Table(
 )
 """One row an intent: ``request`` is the DER of the CSR, ``public_key`` a DER SubjectPublicKeyInfo, ``subject`` a DER
 Name."""
+
+crl_scopes: Final = Table(
+    "crl_scopes",
+    metadata,
+    Column("issuer_id", String(64), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+)
+"""The last CRL number that was given to what is to be signed, for each issuer and shard; shard -1 is the whole."""
+
+crls: Final = Table(
+    "crls",
+    metadata,
+    Column("issuer_id", String(64), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(16), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("base_number", BigInteger),
+    Column("this_update", Instant, nullable=False),
+    Column("next_update", Instant, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("der", LargeBinary, nullable=False),
+)
+"""The CRLs in force, made from the registry: one of each kind for each issuer and shard."""

@@ -20,7 +20,7 @@ from troth.gateway.roster import Roster
 from troth.journal.entries import head
 from troth.journal.record import Entry
 from troth.journal.tail import POLL_S, Follower
-from troth.registry.certificates import CERTIFICATE_DEACTIVATED, CERTIFICATE_REVOKED
+from troth.registry.states import CERTIFICATE_DEACTIVATED, CERTIFICATE_HELD, CERTIFICATE_REVOKED
 from troth.store.connect import Database
 from troth.store.read import read
 
@@ -33,6 +33,7 @@ _TOGETHER: Final = 64
 _ENDINGS: Final = {
     CERTIFICATE_REVOKED: Reason.CERTIFICATE_REVOKED,
     CERTIFICATE_DEACTIVATED: Reason.CERTIFICATE_INACTIVE,
+    CERTIFICATE_HELD: Reason.CERTIFICATE_INACTIVE,
 }
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, Select, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, select, tuple_
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
@@ -17,9 +17,6 @@ from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.x509.certificates import certificate_id, serial_text, subject_text
 
 CERTIFICATE_ISSUED: Final = "certificate.issued"
-CERTIFICATE_ACTIVATED: Final = "certificate.activated"
-CERTIFICATE_DEACTIVATED: Final = "certificate.deactivated"
-CERTIFICATE_REVOKED: Final = "certificate.revoked"
 
 ID_CHARS: Final = 64
 ID_PREFIX_CHARS_MIN: Final = 4
@@ -34,14 +31,6 @@ class CertificateState(StrEnum):
     INACTIVE = "INACTIVE"
     PENDING_ACTIVATION = "PENDING_ACTIVATION"
     REVOKED = "REVOKED"
-
-
-_ENTERED: Final = {
-    CertificateState.ACTIVE: CERTIFICATE_ACTIVATED,
-    CertificateState.INACTIVE: CERTIFICATE_DEACTIVATED,
-    CertificateState.REVOKED: CERTIFICATE_REVOKED,
-}
-"""The states that a certificate can be put into, and the entry that says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +57,9 @@ class CertificateRow:
     changed_at: datetime
     """When `state` last changed."""
     revoked_at: datetime | None
+    """Since when it is revoked or on hold, as its CRL says."""
     reason: str | None
-    """Why its state is what it is; for REVOKED a reason of RFC 5280, section 5.3.1."""
+    """Why it is REVOKED, or INACTIVE by a hold, in the words of RFC 5280, section 5.3.1."""
 
 
 _STATE: Final = [field.name for field in fields(CertificateRow)].index("state")
@@ -153,39 +143,6 @@ def add_certificate(
         raise Fault(Kind.CONFLICT, "the certificate, or its serial number, is registered already", detail=identity)
     new = NewCertificate(certificate, identity, issuer_id, profile, thing, method, intent, state)
     return add_certificates(change, [new])[0]
-
-
-def set_state(change: Change, identity: str, state: CertificateState, reason: str | None = None) -> CertificateRow:
-    """Put a certificate into a state; where it is in that state already, nothing changes. Revoked is for ever.
-
-    `identity` is the whole certificate id. Raises `Fault`: not found; conflict when it is revoked, or for
-    PENDING_ACTIVATION, to which nothing returns.
-    """
-    row = lock_certificate(change, identity)
-    if row.state is state:
-        return row
-    if row.state is CertificateState.REVOKED:
-        hint = "a revoked certificate stays revoked: enroll the device anew"
-        raise Fault(Kind.CONFLICT, f"certificate {identity[:12]} is revoked", hint=hint)
-    if state not in _ENTERED:
-        raise Fault(Kind.CONFLICT, f"a certificate cannot be put into state {state}")
-    revoked_at = change.at if state is CertificateState.REVOKED else None
-    change.execute(
-        update(tables.certificates)
-        .where(_COLUMNS.certificate_id == identity)
-        .values(state=state, reason=reason, changed_at=change.at, revoked_at=revoked_at)
-    )
-    change.record(
-        _ENTERED[state],
-        identity,
-        certificate_id=identity,
-        thing=row.thing,
-        issuer_id=row.issuer_id,
-        serial=row.serial,
-        state=state.value,
-        reason=reason,
-    )
-    return get_certificate(change.connection, identity)
 
 
 def find_certificate(connection: Connection, identity: str) -> CertificateRow | None:

@@ -158,6 +158,21 @@ certificates: Final = Table(
     Index(None, "state", "certificate_id"),
 )
 
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    Column("issuer_id", _CERTIFICATE_ID, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("serial", String(64), primary_key=True),
+    Column("revoked_at", Instant, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    # A CRL is the rows of one issuer or shard in the order of the key: they lie together in that order.
+    sqlite_with_rowid=False,
+)
+
 thing_principals: Final = Table(
     "thing_principals",
     metadata,

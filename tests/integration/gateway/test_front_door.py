@@ -24,7 +24,7 @@ from troth.protocols.mqtt import (
     build_publish,
     render,
 )
-from troth.registry.certificates import CertificateState, set_state
+from troth.registry.states import activate, deactivate
 from troth.x509.certificates import certificate_id, render_chain
 from troth.x509.profiles import Purpose
 
@@ -167,9 +167,9 @@ def test_policies_know_how_a_device_comes(
 
 def test_a_deactivated_certificate_is_refused_until_it_is_activated(house: House, log: Log) -> None:
     lamp = house.thing()
-    for state, code in ((CertificateState.INACTIVE, 5), (CertificateState.ACTIVE, 0)):
+    for step, code in ((deactivate, 5), (activate, 0)):
         with change(house.site.db, house.site.clock, "operator:test") as changing:
-            set_state(changing, lamp.certificate_id, state)
+            step(changing, lamp.certificate_id)
         house.gateway.settle()
         talk = house.talk(lamp)
         assert talk.connect(name_of(lamp)).code == code

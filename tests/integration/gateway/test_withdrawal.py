@@ -18,10 +18,10 @@ from troth.gateway.mqtt.upstream import Broker
 from troth.journal.change import change
 from troth.protocols.mqtt import Will, build_publish
 from troth.registry.attachments import attach_principal, detach_principal
-from troth.registry.certificates import CertificateState, set_state
 from troth.registry.decisions import list_counts, list_decisions
 from troth.registry.policies import attach_policy, create_policy
 from troth.registry.sessions import count_sessions, list_sessions
+from troth.registry.states import deactivate
 from troth.store.read import read
 from troth.testing.authority import TestAuthority
 from troth.testing.clock import FakeClock
@@ -77,7 +77,7 @@ def test_a_deactivated_certificate_is_out(house: House, log: Log) -> None:
     lamp = house.thing()
     talk = house.live(lamp)
     with change(house.site.db, house.site.clock, ACTOR) as changing:
-        set_state(changing, lamp.certificate_id, CertificateState.INACTIVE)
+        deactivate(changing, lamp.certificate_id)
     assert talk.is_closed()
     assert [each["reason"] for each in log.of(talk, "session.closed")] == ["certificate-inactive"]
 
