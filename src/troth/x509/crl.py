@@ -54,7 +54,7 @@ class Reason(StrEnum):
 PASSING: Final = frozenset({Reason.CERTIFICATE_HOLD, Reason.REMOVE_FROM_CRL})
 """The reasons that do not revoke for good."""
 
-_CODES: Final = {
+REASON_CODES: Final = {
     Reason.KEY_COMPROMISE: 1,
     Reason.CA_COMPROMISE: 2,
     Reason.AFFILIATION_CHANGED: 3,
@@ -65,6 +65,7 @@ _CODES: Final = {
     Reason.PRIVILEGE_WITHDRAWN: 9,
     Reason.AA_COMPROMISE: 10,
 }
+"""As they are encoded; *unspecified* is said by silence."""
 _UTC_TIME: Final = 0x17
 _UTC_TIME_ENDS: Final = 2050
 _REASON_OID: Final = bytes.fromhex("0603551d15")
@@ -99,7 +100,7 @@ def build_entry(serial: int, revoked_at: datetime, reason: Reason) -> bytes:
     """Return the DER of one entry; `Reason.UNSPECIFIED` is said by silence, as RFC 5280, 5.3.1 would have it."""
     said = b""
     if reason is not Reason.UNSPECIFIED:
-        code = tlv(OCTET_STRING, tlv(ENUMERATED, bytes((_CODES[reason],))))
+        code = tlv(OCTET_STRING, tlv(ENUMERATED, bytes((REASON_CODES[reason],))))
         said = tlv(SEQUENCE, tlv(SEQUENCE, _REASON_OID, code))
     return tlv(SEQUENCE, integer(serial), _time(revoked_at), said)
 

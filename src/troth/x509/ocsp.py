@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from troth.errors import Kind, PeerFault
 from troth.limits import OCSP_CERTIFICATES_MAX, OCSP_NONCE_BYTES_MAX, OCSP_REQUEST_BYTES_MAX
 from troth.x509.algorithms import KeyAlgorithm, PublicKey, signature_identifier
+from troth.x509.crl import REASON_CODES, Reason
 from troth.x509.der import (
     BIT_STRING,
     BOOLEAN,
@@ -98,25 +99,12 @@ def unknown() -> CertStatus:
     return CertStatus(tlv(primitive(2)))
 
 
-def revoked(at: datetime, reason: x509.ReasonFlags) -> CertStatus:
+def revoked(at: datetime, reason: Reason) -> CertStatus:
     """Return the state of a certificate that is revoked or on hold since `at`; unspecified is said by silence."""
     said = b""
-    if reason is not x509.ReasonFlags.unspecified:
-        said = tlv(constructed(0), tlv(ENUMERATED, bytes((_REASONS[reason],))))
+    if reason is not Reason.UNSPECIFIED:
+        said = tlv(constructed(0), tlv(ENUMERATED, bytes((REASON_CODES[reason],))))
     return CertStatus(tlv(constructed(1), generalized_time(at), said))
-
-
-# RFC 5280, 5.3.1.
-_REASONS: Final = {
-    x509.ReasonFlags.key_compromise: 1,
-    x509.ReasonFlags.ca_compromise: 2,
-    x509.ReasonFlags.affiliation_changed: 3,
-    x509.ReasonFlags.superseded: 4,
-    x509.ReasonFlags.cessation_of_operation: 5,
-    x509.ReasonFlags.certificate_hold: 6,
-    x509.ReasonFlags.privilege_withdrawn: 9,
-    x509.ReasonFlags.aa_compromise: 10,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from cryptography import x509
 from sqlalchemy import Connection
 
 from troth.authority.derive import read_profile
@@ -18,9 +17,10 @@ from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.keys.requests import build_request
 from troth.keys.signing import SigningKey
-from troth.registry.certificates import CertificateRow, CertificateState, find_by_serial, find_certificate
+from troth.registry.certificates import CertificateRow, find_by_serial, find_certificate
 from troth.registry.issuers import Issuer, list_issuers
 from troth.registry.profiles import get_profile
+from troth.x509.crl import Reason
 from troth.x509.ocsp import CertStatus, good, revoked
 from troth.x509.profiles import Purpose
 from troth.x509.requests import parse_request
@@ -91,11 +91,7 @@ def _status(connection: Connection, issuer_id: str, serial: int) -> CertStatus |
 
 
 def _status_of(row: CertificateRow) -> CertStatus:
-    match row.state:
-        case CertificateState.REVOKED:
-            reason = x509.ReasonFlags(row.reason) if row.reason else x509.ReasonFlags.unspecified
-            return revoked(row.revoked_at or row.changed_at, reason)
-        case CertificateState.INACTIVE:
-            return revoked(row.changed_at, x509.ReasonFlags.certificate_hold)
-        case CertificateState.ACTIVE | CertificateState.PENDING_ACTIVATION:
-            return _GOOD
+    # What the CRL says: one that is only deactivated is refused at our own doors, and not revoked.
+    if row.revoked_at is None:
+        return _GOOD
+    return revoked(row.revoked_at, Reason(row.reason or Reason.UNSPECIFIED))
