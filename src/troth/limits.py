@@ -111,7 +111,7 @@ INTENT_AGE_S_MAX: Final = 900
 """An intent to issue that has waited longer is refused: whoever asked has gone, and asks again."""
 INTENT_AHEAD_S_MAX: Final = 60
 """How far the clock that wrote an intent may be ahead of the authority's."""
-INTENTS_PER_CHANGE_MAX: Final = 64
+INTENTS_PER_CHANGE_MAX: Final = 256
 """Certificates whose conclusions are committed together when several wait."""
 REFUSAL_CHARS_MAX: Final = 1000
 """Characters kept of the reason why nothing was signed."""

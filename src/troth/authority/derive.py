@@ -21,7 +21,7 @@ from troth.x509.building import Template, build_tbs
 from troth.x509.lint import lint
 from troth.x509.profile_text import parse_profile
 from troth.x509.profiles import CrlKind, Profile, SubjectRule, validity_window
-from troth.x509.requests import parse_request
+from troth.x509.requests import Request, parse_request
 from troth.x509.serials import shard_of
 from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
 
@@ -60,15 +60,22 @@ def render_public_key(public_key: PublicKey) -> bytes:
 
 
 def derive(
-    intent: Intent, profile: Profile, issuer: x509.Certificate | None, public_url: str, *, shards: int
+    intent: Intent,
+    profile: Profile,
+    issuer: x509.Certificate | None,
+    public_url: str,
+    *,
+    shards: int,
+    request: Request | None = None,
 ) -> Template:
     """Return what the certificate will say, from the evidence in the intent; every recorded value must follow from it.
 
     `issuer` is None for a root. `shards` is how many CRLs the issuer's certificates are spread over, 1 for a root.
+    `request` is the intent's, where this process has read it before and so knows that its key is held.
     Raises `Fault`: rejected when a value does not follow from the evidence, expired when the issuer is, `PeerFault`
     when the request cannot be read or lacks proof of possession.
     """
-    public_key = _public_key(intent, profile)
+    public_key = _public_key(intent, profile, request)
     subject, permitted = _subject(intent, profile)
     _require(subject.public_bytes() == intent.subject, "subject")
     not_before, not_after = validity_window(profile, intent.created_at, issuer)
@@ -131,14 +138,14 @@ def _crl_url(profile: Profile, public_url: str, issuer_id: str, shard: int) -> s
             return crl_url(public_url, issuer_id, shard)
 
 
-def _public_key(intent: Intent, profile: Profile) -> PublicKey:
+def _public_key(intent: Intent, profile: Profile, request: Request | None) -> PublicKey:
     if profile.ca is None:
         if intent.request is None:
             raise Fault(Kind.REJECTED, "no certificate without proof that its key is held")
-        return _requested_key(intent, intent.request)
+        return _requested_key(intent, intent.request, request)
     if intent.request is not None:
         # A subordinate's, whose key is elsewhere.
-        return _requested_key(intent, intent.request)
+        return _requested_key(intent, intent.request, request)
     _require(hashlib.sha256(intent.public_key).hexdigest() == intent.request_digest, "key")
     try:
         public_key = load_der_public_key(intent.public_key)
@@ -149,8 +156,9 @@ def _public_key(intent: Intent, profile: Profile) -> PublicKey:
     return public_key
 
 
-def _requested_key(intent: Intent, der: bytes) -> PublicKey:
-    request = parse_request(der)
+def _requested_key(intent: Intent, der: bytes, request: Request | None) -> PublicKey:
+    if request is None or request.der != der:
+        request = parse_request(der)
     _require(request.digest == intent.request_digest, "request")
     _require(render_public_key(request.public_key) == intent.public_key, "key")
     return request.public_key

@@ -4,28 +4,22 @@ It trusts no bytes from anybody. It reads the committed intent, derives the whol
 compares with the digest that the journal recorded, lints again, signs once, and verifies what it signed.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from sqlalchemy import Connection
 
-from troth.authority.derive import derive, draft, read_profile, tbs_digest
-from troth.authority.intents import Intent, IntentState, get_intent
-from troth.authority.issue import CERTIFICATE_INTENDED
+from troth.authority.committed import Committed, read_committed
+from troth.authority.derive import derive, draft, tbs_digest
+from troth.authority.intents import Intent
 from troth.errors import Bug, Fault, Kind
-from troth.journal.entries import list_before
 from troth.keys.signing import SigningKey
 from troth.limits import INTENT_AGE_S_MAX, INTENT_AHEAD_S_MAX
-from troth.registry.issuers import Issuer, find_issuer
-from troth.registry.profiles import get_profile
-from troth.registry.things import find_thing
+from troth.points import Point, reached
 from troth.store.connect import Database
-from troth.store.read import read
 from troth.x509.building import Template, assemble
-from troth.x509.profiles import Profile
 from troth.x509.verify import verify_issued_by
 
 RETRY_AFTER_S: Final = 5.0
@@ -39,16 +33,8 @@ class Signed:
     certificate: x509.Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class _Committed:
-    """All that is on record about an intent, from one snapshot."""
-
-    intent: Intent
-    profile: Profile
-    issuer: x509.Certificate | None
-    shards: int
-    tbs_digest: str
-    thing_exists: bool
+Outcome = Signed | Exception
+"""What came of one intent at the door."""
 
 
 class Door:
@@ -75,15 +61,42 @@ class Door:
         longer than `INTENT_AGE_S_MAX`, or comes from the future), conflict (it is not waiting), rejected and the like
         (it does not stand for a certificate that may be signed).
         """
-        with read(db) as connection:
-            committed = _committed(connection, intent_id)
+        (outcome,) = self.sign_many(db, [intent_id], now)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def sign_many(self, db: Database, intent_ids: Sequence[str], now: datetime) -> list[Outcome]:
+        """Sign each of these intents as `sign` does; in their order, what came of it or the exception.
+
+        All are read in one snapshot. A key that fails is not asked again in the same call. Raises `Fault` (unavailable)
+        when the database does not answer.
+        """
+        committed = read_committed(db, intent_ids)
+        reached(Point.READ)
+        failed: dict[str, Fault] = {}
+        return [each if isinstance(each, Exception) else self._try(each, now, failed) for each in committed]
+
+    def _try(self, committed: Committed, now: datetime, failed: dict[str, Fault]) -> Outcome:
+        issuer_id = committed.intent.issuer_id
+        try:
+            return failed.get(issuer_id) or self._sign(committed, now)
+        except Fault as fault:
+            if fault.kind is Kind.UNAVAILABLE:
+                failed[issuer_id] = fault
+            return fault
+        except Exception as error:  # one intent that breaks our own code must not keep the others waiting
+            return error
+
+    def _sign(self, committed: Committed, now: datetime) -> Signed:
         intent = committed.intent
         _check_age(intent, now)
-        template = derive(intent, committed.profile, committed.issuer, self._public_url, shards=committed.shards)
-        if intent.thing is not None and not committed.thing_exists:
-            raise Fault(Kind.REJECTED, f"there is no thing {intent.thing!r}")
+        template = derive(
+            intent, committed.profile, committed.issuer_certificate, self._public_url, shards=committed.shards
+        )
         key = self._key(intent)
         drafted = draft(template, key.algorithm)
+        reached(Point.DRAFTED)
         if tbs_digest(drafted) != committed.tbs_digest:
             raise Fault(
                 Kind.REJECTED,
@@ -99,54 +112,19 @@ class Door:
         return key
 
 
-def _committed(connection: Connection, intent_id: str) -> _Committed:
-    intent = get_intent(connection, intent_id)
-    if intent.state is not IntentState.PREPARED:
-        raise Fault(Kind.CONFLICT, f"intent {intent_id} does not wait for a signature", detail=intent.state)
-    profile = read_profile(get_profile(connection, intent.profile).document)
-    issuer = None if profile.is_self_signed else find_issuer(connection, intent.issuer_id)
-    if issuer is not None and not _signs_under(issuer, profile):
-        raise Fault(Kind.REJECTED, f"issuer {issuer.name} does not sign under profile {profile.name!r}")
-    if issuer is None and not profile.is_self_signed:
-        raise Fault(Kind.REJECTED, "the intent's issuer is not registered")
-    return _Committed(
-        intent=intent,
-        profile=profile,
-        issuer=issuer.certificate if issuer else None,
-        shards=issuer.shards if issuer else 1,
-        tbs_digest=_recorded_digest(connection, intent_id),
-        thing_exists=intent.thing is not None and find_thing(connection, intent.thing) is not None,
-    )
-
-
-def _signs_under(issuer: Issuer, profile: Profile) -> bool:
-    if profile.issuer_name is not None and issuer.line != profile.issuer_name:
-        return False
-    return issuer.is_trusted and (profile.issuer is None or issuer.purpose is profile.issuer)
-
-
-def _recorded_digest(connection: Connection, intent_id: str) -> str:
-    recorded = [
-        entry.data.get("tbs_digest")
-        for entry in list_before(connection, subject=intent_id)
-        if entry.kind == CERTIFICATE_INTENDED
-    ]
-    if len(recorded) != 1 or not isinstance(recorded[0], str):
-        raise Fault(Kind.REJECTED, "the journal does not know the intent")
-    return recorded[0]
-
-
 def _sign_once(key: SigningKey, tbs: bytes, template: Template, at: datetime) -> x509.Certificate:
     try:
         signature = key.sign(tbs)
     except Exception as error:  # a key may be a file, a card or a machine far away, each with failures of its own
         detail = getattr(error, "detail", None)
         raise _unavailable(f"{type(error).__name__}: {error}{f' ({detail})' if detail else ''}") from error
+    reached(Point.SIGNED)
     try:
         certificate = assemble(tbs, key.algorithm, signature)
         verify_issued_by(certificate, template.issuer_certificate or certificate, at=at, use=None)
     except (Bug, Fault) as error:
         raise _unavailable(f"the key made no valid signature: {error}") from error
+    reached(Point.VERIFIED)
     return certificate
 
 

@@ -3,13 +3,13 @@
 Knows no key and decides nothing.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
 from troth.authority import tables
 from troth.errors import Bug, Fault, Kind
@@ -68,61 +68,63 @@ class Intent:
         return Fault(Kind(kind), message, detail=f"intent {self.intent_id}")
 
 
-def add_intent(change: Change, intent: Intent) -> None:
-    """Store a new intent. Raises `Fault` (conflict) when its issuer has used the serial number."""
-    values = {name: getattr(intent, name) for name in intent.__slots__ if name != "intent_id"}
-    values |= {
-        "id": intent.intent_id,
-        "serial": f"{intent.serial:x}",
-        "san": list(intent.san),
-        "proof": dict(intent.proof),
-    }
-    change.execute(tables.intents.insert().values(values))
+_UNCHANGED: Final = tuple(
+    each.name for each in fields(Intent) if each.name not in {"intent_id", "serial", "san", "proof"}
+)
+"""The fields that stand in columns of their own name as they are."""
 
 
-def leave_prepared(
-    change: Change,
-    intent: Intent,
-    state: IntentState,
-    *,
-    certificate_id: str | None = None,
-    refusal: Fault | None = None,
-) -> bool:
-    """Move an intent out of PREPARED; False when it is not there any more, because another process was first."""
-    own = _COLUMNS.id == intent.intent_id
-    if change.execute(select(_COLUMNS.state).where(own).with_for_update()).scalar_one() != IntentState.PREPARED:
-        return False
-    words = None if refusal is None else f"{refusal.kind.value}: {refusal.message}"[:REFUSAL_CHARS_MAX]
-    change.execute(update(tables.intents).where(own).values(state=state, certificate_id=certificate_id, refusal=words))
-    return True
+def add_intents(change: Change, intents: Sequence[Intent]) -> None:
+    """Store new intents. Raises `Fault` (conflict) when an issuer has used a serial number."""
+    change.execute(_ADD, [_values(intent) for intent in intents])
+
+
+def lock_prepared(change: Change, intent_ids: Collection[str]) -> set[str]:
+    """Return those that are still PREPARED; no other change moves them until this one is committed."""
+    return {identity for (identity,) in change.execute(_LOCK, {"ids": list(intent_ids)})}
+
+
+def mark_issued(change: Change, certificate_ids: Mapping[str, str]) -> None:
+    """Move intents, locked in the same change, to ISSUED: intent id -> certificate id."""
+    change.execute(
+        _CLOSE,
+        [_closed(intent_id, IntentState.ISSUED, issued, None) for intent_id, issued in certificate_ids.items()],
+    )
+
+
+def mark_refused(change: Change, intent_id: str, refusal: Fault) -> None:
+    """Move an intent, locked in the same change, to REFUSED, with the reason."""
+    words = f"{refusal.kind.value}: {refusal.message}"[:REFUSAL_CHARS_MAX]
+    change.execute(_CLOSE, [_closed(intent_id, IntentState.REFUSED, None, words)])
 
 
 def find_intent(connection: Connection, intent_id: str) -> Intent | None:
     """Return the intent, or None."""
-    row = connection.execute(select(tables.intents).where(_COLUMNS.id == intent_id)).one_or_none()
-    return None if row is None else _intent(row)
+    return find_intents(connection, (intent_id,)).get(intent_id)
+
+
+def find_intents(connection: Connection, intent_ids: Collection[str]) -> dict[str, Intent]:
+    """Return those of these intents that exist, by their ids."""
+    found = (_intent(row) for row in connection.execute(_BY_ID, {"ids": list(intent_ids)}))
+    return {intent.intent_id: intent for intent in found}
 
 
 def get_intent(connection: Connection, intent_id: str) -> Intent:
     """Return the intent. Raises `Fault` (not found)."""
     found = find_intent(connection, intent_id)
     if found is None:
-        raise Fault(Kind.NOT_FOUND, f"there is no intent {intent_id[:32]!r}")
+        raise unknown_intent(intent_id)
     return found
+
+
+def unknown_intent(intent_id: str) -> Fault:
+    """Return the fault for an intent that does not exist."""
+    return Fault(Kind.NOT_FOUND, f"there is no intent {intent_id[:32]!r}")
 
 
 def find_prepared(connection: Connection, issuer_id: str, request_digest: str) -> Intent | None:
     """Return the youngest intent that waits for this issuer's signature on this request, or None."""
-    row = connection.execute(
-        select(tables.intents)
-        .where(
-            _COLUMNS.request_digest == request_digest,
-            _COLUMNS.issuer_id == issuer_id,
-            _COLUMNS.state == IntentState.PREPARED,
-        )
-        .order_by(_COLUMNS.created_at.desc())
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_BY_REQUEST, {"issuer_id": issuer_id, "request_digest": request_digest}).one_or_none()
     return None if row is None else _intent(row)
 
 
@@ -130,16 +132,66 @@ def list_waiting(
     connection: Connection, issuer_ids: Collection[str], stale_before: datetime, limit: int = INTENTS_PER_CHANGE_MAX
 ) -> list[str]:
     """Return the ids of the oldest intents that wait for one of these issuers, or for anybody for too long."""
-    statement = (
-        select(_COLUMNS.id)
-        .where(
-            _COLUMNS.state == IntentState.PREPARED,
-            or_(_COLUMNS.issuer_id.in_(issuer_ids), _COLUMNS.created_at < stale_before),
-        )
-        .order_by(_COLUMNS.created_at, _COLUMNS.id)
-        .limit(limit)
+    parameters = {"issuer_ids": list(issuer_ids), "stale_before": stale_before, "limit": limit}
+    return [identity for (identity,) in connection.execute(_WAITING, parameters)]
+
+
+def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id: str | None = None) -> list[Intent]:
+    """Return all intents that wait for a signature: those for a thing, or those for an issuer to sign."""
+    statement = select(tables.intents).where(_COLUMNS.state == IntentState.PREPARED)
+    if thing is not None:
+        statement = statement.where(_COLUMNS.thing == thing)
+    if issuer_id is not None:
+        statement = statement.where(_COLUMNS.issuer_id == issuer_id)
+    return [_intent(row) for row in connection.execute(statement.order_by(_COLUMNS.created_at, _COLUMNS.id))]
+
+
+# Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_ADD: Final = tables.intents.insert()
+_BY_ID: Final = select(tables.intents).where(_COLUMNS.id.in_(bindparam("ids", expanding=True)))
+_LOCK: Final = (
+    select(_COLUMNS.id)
+    .where(_COLUMNS.id.in_(bindparam("ids", expanding=True)), _COLUMNS.state == IntentState.PREPARED)
+    # In one order, so that two changes never wait for each other.
+    .order_by(_COLUMNS.id)
+    .with_for_update()
+)
+_CLOSE: Final = update(tables.intents).where(_COLUMNS.id == bindparam("own"))
+_BY_REQUEST: Final = (
+    select(tables.intents)
+    .where(
+        _COLUMNS.request_digest == bindparam("request_digest"),
+        _COLUMNS.issuer_id == bindparam("issuer_id"),
+        _COLUMNS.state == IntentState.PREPARED,
     )
-    return [identity for (identity,) in connection.execute(statement)]
+    .order_by(_COLUMNS.created_at.desc())
+    .limit(1)
+)
+_WAITING: Final = (
+    select(_COLUMNS.id)
+    .where(
+        _COLUMNS.state == IntentState.PREPARED,
+        or_(
+            _COLUMNS.issuer_id.in_(bindparam("issuer_ids", expanding=True)),
+            _COLUMNS.created_at < bindparam("stale_before"),
+        ),
+    )
+    .order_by(_COLUMNS.created_at, _COLUMNS.id)
+    .limit(bindparam("limit"))
+)
+
+
+def _values(intent: Intent) -> dict[str, Any]:
+    values = {name: getattr(intent, name) for name in _UNCHANGED}
+    values["id"] = intent.intent_id
+    values["serial"] = f"{intent.serial:x}"
+    values["san"] = list(intent.san)
+    values["proof"] = dict(intent.proof)
+    return values
+
+
+def _closed(intent_id: str, state: IntentState, certificate_id: str | None, refusal: str | None) -> dict[str, Any]:
+    return {"own": intent_id, "state": state, "certificate_id": certificate_id, "refusal": refusal}
 
 
 def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id: str | None = None) -> list[Intent]:

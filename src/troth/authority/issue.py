@@ -6,35 +6,67 @@ as a token spent, to the same change. Knows no CA key.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
 
 from troth.authority.cross import Crossing
-from troth.authority.derive import derive, draft, read_profile, render_public_key, tbs_digest
+from troth.authority.derive import render_public_key
+from troth.authority.drafting import CERTIFICATE_INTENDED, Drafted, draft_intent, record_intents
 from troth.authority.generation import Generation
-from troth.authority.intents import Intent, IntentState, add_intent, leave_prepared
+from troth.authority.intents import Intent, IntentState, lock_prepared, mark_issued, mark_refused
+from troth.authority.lookups import Lookups
 from troth.errors import Bug, Fault
 from troth.journal.change import Change
 from troth.keys.randomness import random_below, random_id, random_serial
-from troth.registry.attachments import attach_principal
-from troth.registry.certificates import add_certificate
+from troth.points import Point, reached
+from troth.registry.attachments import Attachment, attach_new
+from troth.registry.certificates import NewCertificate, add_certificates
 from troth.registry.cross_certificates import add_cross_certificate
-from troth.registry.issuers import Issuer, IssuerState, add_issuer, get_issuer
-from troth.registry.profiles import get_profile
-from troth.registry.things import get_thing
-from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
+from troth.registry.issuers import Issuer, IssuerState, add_issuer
+from troth.registry.things import no_thing
+from troth.x509.algorithms import PublicKey
 from troth.x509.certificates import certificate_id
 from troth.x509.profiles import IssuerRule, Profile, Purpose, validity_window
 from troth.x509.requests import Request
 from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
 
-CERTIFICATE_INTENDED: Final = "certificate.intended"
+__all__ = [
+    "CERTIFICATE_INTENDED",
+    "CERTIFICATE_REFUSED",
+    "Wanted",
+    "conclude",
+    "conclude_many",
+    "prepare",
+    "prepare_issuer",
+    "prepare_many",
+    "refuse",
+]
+
 CERTIFICATE_REFUSED: Final = "certificate.refused"
 
 CEREMONY: Final = "ceremony"
 """The method of intents that certify our own CAs."""
 _NAME: Final = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A certificate that somebody asks for, and the evidence that they may have it."""
+
+    profile: str
+    request: Request
+    """What it asks for decides nothing but the key."""
+    method: str
+    proof: Mapping[str, object]
+    """JSON values, nothing secret."""
+    thing: str | None = None
+    name: str | None = None
+    """Whom it is for: a thing, or where the profile's subject rule says so a name."""
+    alternative_names: Sequence[str] = ()
+    issuer: Issuer | None = None
+    """For profiles that any issuer signs; for all others the profile says which."""
 
 
 def prepare(
@@ -50,40 +82,62 @@ def prepare(
     public_url: str,
     issuer: Issuer | None = None,
 ) -> Intent:
-    """Record the intent to certify the key of `request` under `profile`, for a thing or under a name.
+    """Record the intent to certify the key of `request`, which is `Wanted`. `public_url` is the site's.
 
-    Which of the two, the profile's subject rule says. What the request asks for decides nothing but the key. `proof` is
-    the evidence that the asker may have it: JSON values, nothing secret. `public_url` is the site's.
-    `issuer` is for profiles that any issuer signs; for all others the profile says which.
     Raises `Fault`: not found (profile, issuer, thing), bad key (one that the profile does not take), rejected (what
     the profile or the lint forbids), expired (the issuer is not valid now), malformed or too large (names).
     """
-    rules = read_profile(get_profile(change.connection, profile).document)
-    issuer = _choose(change, rules, issuer)
-    if rules.ca is not None or (thing is None) == (name is None):
+    wanted = Wanted(profile, request, method, proof, thing, name, alternative_names, issuer)
+    (outcome,) = prepare_many(change, [wanted], public_url)
+    if isinstance(outcome, Fault):
+        raise outcome
+    return outcome
+
+
+def prepare_many(change: Change, wanted: Sequence[Wanted], public_url: str) -> list[Intent | Fault]:
+    """Record the intents to certify all of `wanted`, in their order; for each that may not be, why (see `prepare`)."""
+    lookups = Lookups(change.connection, {each.thing for each in wanted if each.thing is not None})
+    outcomes = [_try(change, lookups, each, public_url) for each in wanted]
+    record_intents(change, [outcome for outcome in outcomes if isinstance(outcome, Drafted)])
+    return [outcome.intent if isinstance(outcome, Drafted) else outcome for outcome in outcomes]
+
+
+def _try(change: Change, lookups: Lookups, wanted: Wanted, public_url: str) -> Drafted | Fault:
+    try:
+        rules = lookups.profile(wanted.profile)
+        issuer = _choose(lookups, rules, wanted.issuer)
+        intent = _intent(change, lookups, wanted, rules, issuer)
+        return draft_intent(intent, rules, issuer, public_url, wanted.request)
+    except Fault as fault:
+        return fault
+
+
+def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, issuer: Issuer) -> Intent:
+    if rules.ca is not None or (wanted.thing is None) == (wanted.name is None):
         raise Bug("a leaf's profile, and a thing or a name, make a certificate")
-    if _NAME in proof:
+    if _NAME in wanted.proof:
         raise Bug("the proof says itself whom it is for")
-    if thing is not None:
-        get_thing(change.connection, thing)
-        subject, evidence = thing_subject(thing), dict(proof)
+    if wanted.thing is not None:
+        if not lookups.has_thing(wanted.thing):
+            raise no_thing(wanted.thing)
+        subject, evidence = thing_subject(wanted.thing), dict(wanted.proof)
     else:
-        subject, evidence = named_subject(name or ""), {**proof, _NAME: name}
+        subject, evidence = named_subject(wanted.name or ""), {**wanted.proof, _NAME: wanted.name}
     not_before, not_after = validity_window(rules, change.at, issuer.certificate)
-    intent = Intent(
+    return Intent(
         intent_id=random_id(),
         issuer_id=issuer.issuer_id,
-        profile=profile,
-        thing=thing,
-        request=request.der,
-        request_digest=request.digest,
-        public_key=render_public_key(request.public_key),
+        profile=wanted.profile,
+        thing=wanted.thing,
+        request=wanted.request.der,
+        request_digest=wanted.request.digest,
+        public_key=render_public_key(wanted.request.public_key),
         subject=subject.public_bytes(),
-        san=_texts(alternative_names),
+        san=_texts(wanted.alternative_names),
         serial=random_serial(random_below(issuer.shards)),
         not_before=not_before,
         not_after=not_after,
-        method=method,
+        method=wanted.method,
         proof=evidence,
         actor=change.actor,
         state=IntentState.PREPARED,
@@ -91,7 +145,6 @@ def prepare(
         refusal=None,
         created_at=change.at,
     )
-    return _record(change, intent, rules, issuer, public_url)
 
 
 def prepare_issuer(
@@ -107,7 +160,7 @@ def prepare_issuer(
 
     `request` is where the key is elsewhere, whose holder asked for it. Raises `Fault` as `prepare` does.
     """
-    rules = read_profile(get_profile(change.connection, generation.profile).document)
+    rules = Lookups(change.connection, ()).profile(generation.profile)
     if rules.ca is None or rules.is_self_signed != (parent is None):
         raise Bug("a CA's profile, and a parent for all but a root, make an issuer")
     window = validity_window(rules, change.at, parent.certificate if parent else None)
@@ -135,51 +188,60 @@ def prepare_issuer(
         refusal=None,
         created_at=change.at,
     )
-    return _record(change, intent, rules, parent, public_url)
+    record_intents(change, [draft_intent(intent, rules, parent, public_url, request)])
+    return intent
 
 
 def conclude(change: Change, intent: Intent, certificate: x509.Certificate) -> bool:
-    """Register what the door has signed for `intent`: a certificate attached to its thing, or an issuer.
+    """Register one signed certificate; see `conclude_many`. False when another process was first."""
+    return bool(conclude_many(change, [(intent, certificate)]))
 
-    False, and nothing changed, when another process has concluded or refused it. A thing may have several certificates
-    in force: one that it had before stays so until it is revoked. Raises `Fault`: not found when the thing has gone,
-    conflict when the serial number is taken.
+
+def conclude_many(change: Change, signed: Sequence[tuple[Intent, x509.Certificate]]) -> list[Intent]:
+    """Register what the door has signed for intents: certificates attached to their things, or issuers.
+
+    Returns the intents that this has concluded: not those which another process has concluded or refused. A thing may
+    have several certificates in force: one that it had before stays so until it is revoked. Raises `Fault`: conflict
+    when a serial number is taken or a thing has gone; then nothing of it may be committed.
     """
-    identity = certificate_id(certificate)
-    if not leave_prepared(change, intent, IntentState.ISSUED, certificate_id=identity):
-        return False
-    rules = read_profile(get_profile(change.connection, intent.profile).document)
-    if rules.ca is not None:
-        _conclude_issuer(change, intent, rules.ca, certificate)
-        return True
-    add_certificate(
-        change,
+    waiting = lock_prepared(change, [intent.intent_id for intent, _ in signed])
+    new = [_new(intent, certificate) for intent, certificate in signed if intent.intent_id in waiting]
+    if not new:
+        return []
+    mark_issued(change, {intent.intent_id: certificate.certificate_id for intent, certificate in new})
+    reached(Point.CLOSED)
+    lookups = Lookups(change.connection, ())
+    leaves = []
+    for intent, certificate in new:
+        rules = lookups.profile(intent.profile)
+        if rules.ca is None:
+            leaves.append(certificate)
+        else:
+            _conclude_issuer(change, intent, rules.ca, certificate.certificate)
+    _register(change, leaves)
+    return [intent for intent, _ in new]
+
+
+def _new(intent: Intent, certificate: x509.Certificate) -> tuple[Intent, NewCertificate]:
+    return intent, NewCertificate(
         certificate,
+        certificate_id(certificate),
         issuer_id=intent.issuer_id,
         profile=intent.profile,
         thing=intent.thing,
         method=intent.method,
         intent=intent.intent_id,
     )
-    if intent.thing is not None:
-        attach_principal(change, intent.thing, identity, exclusive=True)
-    return True
 
 
-def refuse(change: Change, intent: Intent, fault: Fault) -> bool:
-    """Close `intent` for good, with the reason; False when another process has concluded or refused it."""
-    if not leave_prepared(change, intent, IntentState.REFUSED, refusal=fault):
-        return False
-    change.record(
-        CERTIFICATE_REFUSED,
-        intent.intent_id,
-        intent=intent.intent_id,
-        thing=intent.thing,
-        issuer_id=intent.issuer_id,
-        fault=fault.kind.value,
-        reason=fault.message,
-    )
-    return True
+def _register(change: Change, certificates: Sequence[NewCertificate]) -> None:
+    if certificates:
+        add_certificates(change, certificates)
+    reached(Point.REGISTERED)
+    attachments = [Attachment(each.thing, each.certificate_id, True) for each in certificates if each.thing is not None]
+    if attachments:
+        attach_new(change, attachments)
+    reached(Point.ATTACHED)
 
 
 def _conclude_issuer(change: Change, intent: Intent, rule: IssuerRule, certificate: x509.Certificate) -> None:
@@ -204,37 +266,29 @@ def _conclude_issuer(change: Change, intent: Intent, rule: IssuerRule, certifica
     )
 
 
-def _choose(change: Change, rules: Profile, given: Issuer | None) -> Issuer:
-    if rules.issuer is not None and given is None:
-        return get_issuer(change.connection, rules.issuer, rules.issuer_name)
-    if rules.issuer is not None or given is None:
-        raise Bug("an issuer is given for a profile that any issuer signs, and for no other")
-    return given
-
-
-def _record(change: Change, intent: Intent, rules: Profile, issuer: Issuer | None, public_url: str) -> Intent:
-    certificate_of_issuer = issuer.certificate if issuer else None
-    template = derive(intent, rules, certificate_of_issuer, public_url, shards=issuer.shards if issuer else 1)
-    certificate = draft(template, _signer(template.public_key, certificate_of_issuer))
-    add_intent(change, intent)
+def refuse(change: Change, intent: Intent, fault: Fault) -> bool:
+    """Close `intent` for good, with the reason; False when another process has concluded or refused it."""
+    if not lock_prepared(change, [intent.intent_id]):
+        return False
+    mark_refused(change, intent.intent_id, fault)
     change.record(
-        CERTIFICATE_INTENDED,
+        CERTIFICATE_REFUSED,
         intent.intent_id,
         intent=intent.intent_id,
         thing=intent.thing,
         issuer_id=intent.issuer_id,
-        profile=intent.profile,
-        serial=f"{intent.serial:x}",
-        request_digest=intent.request_digest,
-        method=intent.method,
-        proof=dict(intent.proof),
-        tbs_digest=tbs_digest(certificate),
+        fault=fault.kind.value,
+        reason=fault.message,
     )
-    return intent
+    return True
 
 
-def _signer(own: PublicKey, issuer: x509.Certificate | None) -> KeyAlgorithm:
-    return algorithm_of(issuer.public_key() if issuer else own)
+def _choose(lookups: Lookups, rules: Profile, given: Issuer | None) -> Issuer:
+    if rules.issuer is not None and given is None:
+        return lookups.signing(rules.issuer, rules.issuer_name)
+    if rules.issuer is not None or given is None:
+        raise Bug("an issuer is given for a profile that any issuer signs, and for no other")
+    return given
 
 
 def _texts(names: Sequence[str]) -> tuple[str, ...]:

@@ -7,17 +7,17 @@ anywhere: what was intended stays so until a conclusion is committed, and its se
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeGuard
 
 import structlog
 from cryptography import x509
 
-from troth.authority.door import Door, Signed
-from troth.authority.intents import Intent, IntentState, get_intent, list_waiting
-from troth.authority.issue import conclude, prepare, refuse
+from troth.authority.door import Door, Outcome, Signed
+from troth.authority.intents import Intent, IntentState, find_intents, get_intent, list_waiting
+from troth.authority.issue import conclude_many, prepare, refuse
 from troth.clock import Clock
 from troth.errors import Bug, Fault, Kind
-from troth.journal.change import Change, change
+from troth.journal.change import change
 from troth.limits import INTENT_AGE_S_MAX
 from troth.registry.certificates import find_certificate
 from troth.registry.issuers import Issuer
@@ -31,13 +31,8 @@ AUTHORITY: Final = "system:authority"
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    intent: Intent
-    fault: Fault
-
-
-_Outcome = Signed | _Refused
+_Outcomes = Mapping[str, Outcome]
+"""By the intent's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +53,13 @@ def settle(db: Database, clock: Clock, door: Door, intent_id: str) -> Intent:
     """
     with read(db) as connection:
         intent = get_intent(connection, intent_id)
-    if intent.state is IntentState.PREPARED:
-        _commit(db, clock, [_attempt(db, clock, door, intent)])
-        with read(db) as connection:
-            intent = get_intent(connection, intent_id)
-    return intent
+    if intent.state is not IntentState.PREPARED:
+        return intent
+    progress = _settle(db, clock, door, [intent_id])
+    if progress.obstacle is not None:
+        raise progress.obstacle
+    with read(db) as connection:
+        return get_intent(connection, intent_id)
 
 
 def settle_waiting(db: Database, clock: Clock, door: Door) -> Progress:
@@ -72,17 +69,8 @@ def settle_waiting(db: Database, clock: Clock, door: Door) -> Progress:
     """
     stale_before = clock.now() - timedelta(seconds=INTENT_AGE_S_MAX)
     with read(db) as connection:
-        intents = [get_intent(connection, each) for each in list_waiting(connection, door.issuer_ids, stale_before)]
-    outcomes: list[_Outcome] = []
-    obstacle: Fault | None = None
-    for intent in intents:
-        try:
-            outcomes.append(_attempt(db, clock, door, intent))
-        except Fault as fault:
-            obstacle = fault
-    if outcomes:
-        _commit(db, clock, outcomes)
-    return Progress(len(outcomes), obstacle)
+        waiting = list_waiting(connection, door.issuer_ids, stale_before)
+    return _settle(db, clock, door, waiting)
 
 
 def issue(
@@ -128,61 +116,58 @@ def issue(
     return x509.load_der_x509_certificate(row.der)
 
 
-def _attempt(db: Database, clock: Clock, door: Door, intent: Intent) -> _Outcome:
-    """Return what is to be committed for `intent`. Raises `Fault` (unavailable) when that cannot be told now."""
-    try:
-        return door.sign(db, intent.intent_id, clock.now())
-    except Exception as error:
-        return _Refused(intent, _final(error, intent))
+def _settle(db: Database, clock: Clock, door: Door, intent_ids: Sequence[str]) -> Progress:
+    if not intent_ids:
+        return Progress(0, None)
+    outcomes = dict(zip(intent_ids, door.sign_many(db, intent_ids, clock.now()), strict=True))
+    obstacles = [outcome for outcome in outcomes.values() if _may_pass(outcome)]
+    final = {intent_id: outcome for intent_id, outcome in outcomes.items() if not _may_pass(outcome)}
+    if final:
+        _commit(db, clock, final)
+    return Progress(len(final), obstacles[0] if obstacles else None)
 
 
-def _commit(db: Database, clock: Clock, outcomes: Sequence[_Outcome]) -> None:
+def _may_pass(outcome: Outcome) -> TypeGuard[Fault]:
+    """Say whether the intent can still be signed, later."""
+    return isinstance(outcome, Fault) and outcome.kind is Kind.UNAVAILABLE
+
+
+def _commit(db: Database, clock: Clock, outcomes: _Outcomes) -> None:
     try:
         _commit_together(db, clock, outcomes)
     except Exception as error:
-        if len(outcomes) == 1:
-            intent = outcomes[0].intent
-            _commit_together(db, clock, [_Refused(intent, _final(error, intent))])
-            return
-        if isinstance(error, Fault) and error.kind is Kind.UNAVAILABLE:
+        if _may_pass(error):
             raise
+        if len(outcomes) == 1:
+            _commit_together(db, clock, dict.fromkeys(outcomes, error))
+            return
         # One of them does not fit what is there by now: each for itself, and that one is refused.
-        for outcome in outcomes:
-            _commit(db, clock, [outcome])
+        for intent_id, outcome in outcomes.items():
+            _commit(db, clock, {intent_id: outcome})
 
 
-def _commit_together(db: Database, clock: Clock, outcomes: Sequence[_Outcome]) -> None:
+def _commit_together(db: Database, clock: Clock, outcomes: _Outcomes) -> None:
+    signed = [(each.intent, each.certificate) for each in outcomes.values() if isinstance(each, Signed)]
+    refused = {intent_id: _reason(each) for intent_id, each in outcomes.items() if isinstance(each, Exception)}
     with change(db, clock, AUTHORITY) as changing:
-        done = [outcome for outcome in outcomes if _enter(changing, outcome)]
-    for outcome in done:
-        _tell(outcome)
+        issued = conclude_many(changing, signed)
+        intents = find_intents(changing.connection, refused)
+        told = [(intent, refused[intent.intent_id]) for intent in intents.values()]
+        told = [(intent, fault) for intent, fault in told if refuse(changing, intent, fault)]
+    for intent in issued:
+        log.info("certificate.issued", **_about(intent))
+    for intent, fault in told:
+        log.warning("certificate.refused", **_about(intent), reason=fault.message, detail=fault.detail)
 
 
-def _final(error: Exception, intent: Intent) -> Fault:
-    """Return the reason to refuse `intent` for good after `error`. Raises it when it may pass."""
-    if not isinstance(error, Fault):
-        # One intent that breaks our own code must not keep the others waiting.
-        log.error("intent.broke", intent=intent.intent_id, exc_info=error)
-        return Fault(Kind.REJECTED, "internal error", detail=repr(error))
-    if error.kind is Kind.UNAVAILABLE:
-        raise error
-    return error
+def _reason(error: Exception) -> Fault:
+    """Return why to refuse an intent for good; what broke our own code is not shown to whoever asked."""
+    if isinstance(error, Fault):
+        return error
+    log.error("intent.broke", exc_info=error)
+    return Fault(Kind.REJECTED, "internal error", detail=repr(error))
 
 
-def _enter(changing: Change, outcome: _Outcome) -> bool:
-    match outcome:
-        case Signed(intent, certificate):
-            return conclude(changing, intent, certificate)
-        case _Refused(intent, fault):
-            return refuse(changing, intent, fault)
-
-
-def _tell(outcome: _Outcome) -> None:
-    intent = outcome.intent
+def _about(intent: Intent) -> dict[str, object]:
     serial = f"{intent.serial:x}"
-    about = {"intent": intent.intent_id, "thing": intent.thing, "profile": intent.profile, "serial": serial}
-    match outcome:
-        case Signed():
-            log.info("certificate.issued", **about)
-        case _Refused(fault=fault):
-            log.warning("certificate.refused", **about, reason=fault.message, detail=fault.detail)
+    return {"intent": intent.intent_id, "thing": intent.thing, "profile": intent.profile, "serial": serial}

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
@@ -171,7 +172,7 @@ def set_issuer_state(change: Change, issuer_id: str, state: IssuerState, **data:
 
 def find_issuer(connection: Connection, issuer_id: str) -> Issuer | None:
     """Return the issuer with this id, or None."""
-    row = connection.execute(select(tables.issuers).where(_COLUMNS.issuer_id == issuer_id)).one_or_none()
+    row = connection.execute(_BY_ID, {"issuer_id": issuer_id}).one_or_none()
     return None if row is None else _issuer(row)
 
 
@@ -180,17 +181,7 @@ def get_issuer(connection: Connection, purpose: Purpose, line: str | None = None
 
     Raises `Fault` (not found) when none does.
     """
-    row = connection.execute(
-        select(tables.issuers)
-        .where(
-            _COLUMNS.purpose == purpose,
-            _COLUMNS.state == IssuerState.ACTIVE,
-            _COLUMNS.line == (line or purpose.value),
-            _COLUMNS.key_name != "",
-        )
-        .order_by(_COLUMNS.created_at.desc())
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_SIGNING, {"purpose": purpose, "line": line or purpose.value}).one_or_none()
     if row is None:
         which = "" if line is None else f" under the name {line!r}"
         hint = "troth ca list shows those there are; a profile's issuer_name says which of several signs"
@@ -230,12 +221,30 @@ def chain_of(connection: Connection, issuer_id: str) -> tuple[x509.Certificate, 
     return tuple(chain)
 
 
+# Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_BY_ID: Final = select(tables.issuers).where(_COLUMNS.issuer_id == bindparam("issuer_id"))
+_SIGNING: Final = (
+    select(tables.issuers)
+    .where(
+        _COLUMNS.purpose == bindparam("purpose"),
+        _COLUMNS.state == IssuerState.ACTIVE,
+        _COLUMNS.line == bindparam("line"),
+        _COLUMNS.key_name != "",
+    )
+    .order_by(_COLUMNS.created_at.desc())
+    .limit(1)
+)
+
+# The same object each time: what has been read of its extensions stays with it.
+_certificate: Final = lru_cache(ISSUERS_MAX)(x509.load_der_x509_certificate)
+
+
 def _issuer(row: Row[Any]) -> Issuer:
     return Issuer(
         row.issuer_id,
         row.name,
         Purpose(row.purpose),
-        x509.load_der_x509_certificate(row.der),
+        _certificate(row.der),
         row.parent_id,
         row.key_name,
         IssuerState(row.state),

@@ -104,8 +104,13 @@ _NAMES: Final = select(_COLUMNS.name).where(_COLUMNS.name.in_(bindparam("names",
 
 def _require(thing: Thing | None, name: str) -> Thing:
     if thing is None:
-        raise Fault(Kind.NOT_FOUND, f"there is no thing {name!r}", hint="create it first: troth thing create NAME")
+        raise no_thing(name)
     return thing
+
+
+def no_thing(name: str) -> Fault:
+    """Return the fault for a thing that does not exist."""
+    return Fault(Kind.NOT_FOUND, f"there is no thing {name!r}", hint="create it first: troth thing create NAME")
 
 
 def _thing(row: Row[Any]) -> Thing:

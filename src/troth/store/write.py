@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from sqlalchemy import Connection
 
 from troth.limits import WRITE_WAIT_S_MAX
+from troth.points import Point, reached
 from troth.store.connect import BEGIN, Database
 from troth.store.faults import faults
 from troth.store.turnstile import turnstile
@@ -25,3 +26,5 @@ def write(db: Database) -> Iterator[Connection]:
         if db.path is None:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(WRITE_WAIT_S_MAX * 1000)}")
         yield connection
+        reached(Point.COMMITTING)
+    reached(Point.COMMITTED)

@@ -24,10 +24,11 @@ def test_several_that_wait_are_concluded_in_one_change(authority: TestAuthority,
     assert (progress.settled, progress.obstacle) == (3, None)
     issued = entries(authority.db, "certificate.issued")
     assert [entry.data["intent"] for entry in issued] == [intent.intent_id for intent in waiting]
-    numbers = [entry.number for entry in issued]
-    # Each conclusion has two entries: issued, and attached to its thing.
-    assert numbers == list(range(numbers[0], numbers[0] + 6, 2))
-    assert len({entry.at for entry in issued}) == 1
+    attached = entries(authority.db, "principal.attached")
+    assert [entry.data["thing"] for entry in attached] == ["lamp-0", "lamp-1", "lamp-2"]
+    numbers = [entry.number for entry in (*issued, *attached)]
+    assert numbers == list(range(numbers[0], numbers[0] + 6))
+    assert len({entry.at for entry in (*issued, *attached)}) == 1
     assert settle_waiting(authority.db, clock, authority.door()).settled == 0
 
 
@@ -60,11 +61,14 @@ def test_one_that_no_longer_fits_does_not_hold_up_the_others(authority: TestAuth
 @pytest.mark.slow
 def test_one_that_breaks_the_conclusion_does_not_hold_up_the_others(authority: TestAuthority, clock: FakeClock) -> None:
     first, second, third = (intend(authority, f"lamp-{number}") for number in (1, 2, 3))
-    settle(authority.db, clock, authority.door(), first.intent_id)
     with write(authority.db) as connection:
-        statement = "UPDATE certificates SET serial = :serial, state = 'NEVER HEARD OF'"
-        connection.execute(text(statement), {"serial": f"{second.serial:x}"})
-    assert settle_waiting(authority.db, clock, authority.door()).settled == 2
+        # What no fault stands for: SQLite is asked for a value larger than any can be.
+        connection.exec_driver_sql(
+            "CREATE TRIGGER breaks BEFORE INSERT ON certificates WHEN NEW.thing = 'lamp-2' "
+            "BEGIN SELECT zeroblob(3000000000); END"
+        )
+    assert settle_waiting(authority.db, clock, authority.door()).settled == 3
+    assert reread(authority.db, first).state is IntentState.ISSUED
     refused = reread(authority.db, second).refused()
     assert (refused.kind, refused.message) == (Kind.REJECTED, "internal error")
     assert reread(authority.db, third).state is IntentState.ISSUED

@@ -1,0 +1,54 @@
+"""The named points of what must survive a crash at any moment: issuing, revoking, publishing.
+
+Passing one raises an audit event (`sys.audit`), which nobody hears unless this process was started to be watched:
+`troth.testing.crashing` ends a process there and then, to prove that nothing is lost. Pure: no I/O, no state.
+"""
+
+import sys
+from enum import StrEnum
+from typing import Final
+
+EVENT: Final = "troth.point"
+"""The audit event; its one argument is the point."""
+
+
+class Point(StrEnum):
+    """Where a process may die. A test fails for one that is never reached, and for a commit without its two."""
+
+    COMMITTING = "store.committing"
+    """All statements of a change have run; nothing of it is kept yet."""
+    COMMITTED = "store.committed"
+    """The change is kept; who made it does not know yet."""
+    KEY_KEPT = "hierarchy.key-kept"
+    """A new CA's key is in its cabinet, and nothing names it."""
+    INTENDED = "issue.intended"
+    """Intents stand in a change that is not committed."""
+    PROOF_SPENT = "enrollment.proof-spent"
+    """So does what the asker has spent on one."""
+    BEGUN = "enrollment.begun"
+    """The intent is committed and the authority has not been rung for."""
+    READ = "door.read"
+    """Committed intents have been read to be signed."""
+    DRAFTED = "door.drafted"
+    """One of them is derived and linted."""
+    SIGNED = "door.signed"
+    """The CA's key has made its signature."""
+    VERIFIED = "door.verified"
+    """The signature is good."""
+    CLOSED = "issue.closed"
+    """Intents have left their first state in a change that is not committed."""
+    REGISTERED = "issue.registered"
+    """So have their certificates been added,"""
+    ATTACHED = "issue.attached"
+    """and attached to their things."""
+    CONCLUDED = "enrollment.concluded"
+    """The asker's answer is known and not sent."""
+    REVOKING = "revoke.locked"
+    """A certificate is about to be revoked."""
+    REVOKED = "revoke.revoked"
+    """It is, in a change that is not committed."""
+
+
+def reached(point: Point) -> None:
+    """Say that this process is at `point`."""
+    sys.audit(EVENT, point)
