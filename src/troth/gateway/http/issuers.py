@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from troth.authority.derive import CERTIFICATES_PATH
 from troth.enrollment.est import cacerts
 from troth.journal.record import Entry
-from troth.registry.issuers import ISSUER_CREATED, list_issuers
+from troth.registry.issuers import list_issuers
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.profiles import Purpose
@@ -44,4 +44,4 @@ class Issuers:
 
 def tells_of_issuers(entries: Sequence[Entry]) -> bool:
     """Say whether `entries` make `Issuers.load` due."""
-    return any(entry.kind == ISSUER_CREATED for entry in entries)
+    return any(entry.kind.startswith("issuer.") for entry in entries)
