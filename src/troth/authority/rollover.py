@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from troth.authority.ceremony import Ceremony
+from troth.authority.ceremony import Ceremony, opened_key
 from troth.authority.generation import Generation, parse_line
 from troth.errors import Fault, Kind
 from troth.journal.change import Change, change
@@ -81,6 +81,9 @@ def roll_over(ceremony: Ceremony, *, site: str, line: str, names: Sequence[str],
         number = next_number(connection, line)
         if root is None:
             _require_room(list_issuers(connection), number)
+    if root is None:
+        # Without it the old root could not lead to the new one, which would be of no use to anybody.
+        opened_key(old, ceremony.cabinet)
     called = None if line == old.purpose.value else line
     generation = Generation(site, old.purpose, number, tuple(names), called, key)
     new = ceremony.bring(generation, root)
@@ -172,11 +175,14 @@ def retire(ceremony: Ceremony, name: str, *, force: str | None = None, why: str 
 
 def _younger(issuers: Sequence[Issuer], issuer: Issuer) -> list[str]:
     """Return the ids of those that can stand in for `issuer`: trusted, for the same purpose, and born after it."""
-    born = [each.issuer_id for each in issuers].index(issuer.issuer_id)
+    born = (issuer.created_at, issuer.number)
     return [
         each.issuer_id
-        for each in issuers[born + 1 :]
-        if each.purpose is issuer.purpose and each.is_trusted and is_root(each) == is_root(issuer)
+        for each in issuers
+        if each.purpose is issuer.purpose
+        and each.is_trusted
+        and is_root(each) == is_root(issuer)
+        and (each.created_at, each.number) > born
     ]
 
 
