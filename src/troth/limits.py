@@ -95,6 +95,8 @@ NOTE_BYTES_MAX: Final = 128 * KIB
 """Bytes of a signed note; a post-quantum signature has up to 5 kB."""
 NOTE_SIGNATURES_MAX: Final = 32
 NOTE_NAME_CHARS_MAX: Final = 512
+ANCHOR_WAIT_S_MAX: Final = 10.0
+"""Longest wait for a place outside to take a checkpoint."""
 CHECKPOINTS_KEPT_MAX: Final = 1000
 """Checkpoints that the journal keeps; the oldest go first, and prove nothing that the newest does not."""
 
@@ -113,6 +115,8 @@ INTENT_AHEAD_S_MAX: Final = 60
 """How far the clock that wrote an intent may be ahead of the authority's."""
 INTENTS_PER_CHANGE_MAX: Final = 256
 """Certificates whose conclusions are committed together when several wait."""
+CRL_SCOPES_PER_CHANGE_MAX: Final = 64
+"""Scopes (an issuer's whole, or a shard) whose CRLs are signed and put in force together."""
 REFUSAL_CHARS_MAX: Final = 1000
 """Characters kept of the reason why nothing was signed."""
 
