@@ -10,38 +10,19 @@ from datetime import datetime
 
 from troth.clock import Clock
 from troth.errors import Fault
+from troth.gateway.grants import Grants, Peer
 from troth.gateway.mqtt.names import Owner, upstream_client_id
 from troth.gateway.principals import Known, Principals
 from troth.gateway.refusal import Reason, Refusal
 from troth.limits import Limits
 from troth.names import Realm
 from troth.policy.actions import Action, request_resource
-from troth.policy.attachment import effective
-from troth.policy.compiled import Compiler
-from troth.policy.context import ConnectionContext, resolve_thing
+from troth.policy.context import resolve_thing
 from troth.policy.decision import Decision
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import Connect
 from troth.registry.certificates import CertificateState
 from troth.x509.profiles import Purpose
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The far end of a connection whose handshake has succeeded."""
-
-    certificate_id: str
-    host: str
-    port: int
-    server_name: str | None
-    """The name that it asked for, unverified."""
-    tls_version: str
-    """``1.2`` or ``1.3``."""
-
-    @property
-    def address(self) -> str:
-        """``host:port``, or ``[host]:port`` for IPv6."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +49,9 @@ class Admission:
     ) -> None:
         self._principals = principals
         self._clock = clock
-        self._realm = realm
+        self._grants = Grants(clock, realm, limits.principals_kept_max)
         self._client_id_bytes_max = limits.client_id_bytes_max
         self._is_up_to_date = is_up_to_date
-        self._compiler = Compiler()
 
     async def principal(self, certificate_id: str) -> Known:
         """Return the principal of a certificate that is in force now, with every change committed before this call.
@@ -104,24 +84,9 @@ class Admission:
         if client_id.startswith("$") or len(client_id.encode()) > self._client_id_bytes_max:
             raise _connect_refusal(Reason.CLIENT_ID_INVALID, client_id)
         thing = resolve_thing(known.things, client_id)
-        if known.policies is None:
+        grant = self._grants.grant(known, peer, connect, thing)
+        if grant is None:
             raise _connect_refusal(Reason.POLICY_UNREADABLE, client_id)
-        context = ConnectionContext(
-            realm=self._realm,
-            certificate=known.attributes,
-            source_ip=peer.host,
-            client_id=client_id,
-            thing=thing,
-            domain_name=peer.server_name,
-            connect_attributes=_attributes_of(connect),
-            last_will_topic=connect.will.topic if connect.will else None,
-            tls_version=peer.tls_version,
-            not_before=known.not_before,
-            not_after=known.not_after,
-            enrollment_method=known.method,
-        )
-        policies = effective(known.policies, known.certificate_id, thing, client_id)
-        grant = Grant(self._compiler.compile(policies), context, self._clock.now)
         will = _first_denial(_will_decisions(grant, connect))
         _require(grant.decide(Action.CONNECT, client_id), Reason.CONNECT_DENIED, will)
         _require(will, Reason.WILL_DENIED, will)
@@ -154,11 +119,6 @@ def _objection(known: Known, now: datetime) -> Reason | None:
     if known.purpose is not Purpose.DEVICES:
         return Reason.WRONG_ISSUER
     return None
-
-
-def _attributes_of(connect: Connect) -> tuple[str, ...]:
-    persistent = () if connect.clean_session else ("PersistentConnect",)
-    return (*persistent, "LastWill") if connect.will else persistent
 
 
 def _will_decisions(grant: Grant, connect: Connect) -> Iterator[Decision]:

@@ -51,6 +51,14 @@ class Grant:
         self._subscribe: dict[str, bool] = {}
         self._receive: dict[str, bool] = {}
 
+    def fresh(self) -> "Grant":
+        """Return a grant that decides the same, for another connection: what is made ready is shared, and no topic."""
+        other = Grant.__new__(Grant)
+        other._compiled, other._context, other._keys = self._compiled, self._context, self._keys
+        other._now, other._rules = self._now, self._rules
+        other._publish, other._retain, other._subscribe, other._receive = {}, {}, {}, {}
+        return other
+
     def may_publish(self, topic: str) -> bool:
         """Say whether `iot:Publish` is allowed on a topic."""
         known = self._publish.get(topic)

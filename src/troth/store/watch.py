@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -60,9 +60,11 @@ class _SQLiteWatch:
         return True
 
     async def wait(self) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._poll_s):
-                await self._rung.wait()
+        timer = asyncio.get_running_loop().call_later(self._poll_s, self._rung.set)
+        try:
+            await self._rung.wait()
+        finally:
+            timer.cancel()
         self._rung.clear()
         before, self._version = self._version, self._data_version()
         return self._version != before

@@ -1,16 +1,20 @@
 """What a finished handshake has proven about the peer, and who is told how handshakes end."""
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 
 from cryptography import x509
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from troth.errors import Kind, PeerFault
 from troth.tls.reasons import HandshakeFailure
 
 Address = tuple[str, int]
 """Host and port of a peer."""
+PARSED_KEPT_MAX: Final = 1024
+"""Certificates of peers that are kept parsed, for those who come again: 3 KiB each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,15 +23,23 @@ class PeerTLS:
 
     certificate: x509.Certificate | None
     """The peer's own certificate; None where none was required and none was sent."""
+    certificate_id: str | None
+    """Its id, as `troth.x509.certificates.certificate_id` has it."""
     version: str
     """``TLSv1.2`` or ``TLSv1.3``."""
-    cipher: str
-    """OpenSSL's name of the cipher suite."""
     server_name: str | None
     """The name that the peer asked for (SNI), unverified."""
-    alpn: str | None
-    """The application protocol agreed on."""
     _connection: SSL.Connection = field(repr=False)
+
+    @property
+    def cipher(self) -> str:
+        """OpenSSL's name of the cipher suite."""
+        return self._connection.get_cipher_name() or ""
+
+    @property
+    def alpn(self) -> str | None:
+        """The application protocol agreed on."""
+        return self._connection.get_alpn_proto_negotiated().decode("ascii", "backslashreplace") or None
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:
@@ -56,19 +68,28 @@ def proven(connection: SSL.Connection) -> PeerTLS:
     Raises:
         PeerFault: MALFORMED, when OpenSSL could read the peer's certificate and we cannot.
     """
-    try:
-        certificate = connection.get_peer_certificate(as_cryptography=True)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise _unreadable(error) from error
+    certificate = digest = None
+    presented = connection.get_peer_certificate()
+    if presented is not None:
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, presented)
+        digest = hashlib.sha256(der).hexdigest()
+        certificate = _parse(der)
     server_name = connection.get_servername()
     return PeerTLS(
         certificate=certificate,
+        certificate_id=digest,
         version=connection.get_protocol_version_name(),
-        cipher=connection.get_cipher_name() or "",
         server_name=server_name.decode("ascii", "backslashreplace") if server_name else None,
-        alpn=connection.get_alpn_proto_negotiated().decode("ascii", "backslashreplace") or None,
         _connection=connection,
     )
+
+
+@lru_cache(PARSED_KEPT_MAX)
+def _parse(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise _unreadable(error) from error
 
 
 def _unreadable(error: Exception) -> PeerFault:

@@ -9,7 +9,8 @@ import pytest
 from tests.fixtures.mqtt import allow, deny, policy
 
 from troth.errors import Kind
-from troth.gateway.admission import Admission, Admitted, Peer, remembered
+from troth.gateway.admission import Admission, Admitted, remembered
+from troth.gateway.grants import Peer
 from troth.gateway.mqtt.names import Owner
 from troth.gateway.principals import Known, Principals
 from troth.gateway.refusal import Reason, Refusal

@@ -12,7 +12,8 @@ from typing import Final, cast
 import structlog
 
 from troth.errors import Fault, Kind
-from troth.gateway.admission import Admitted, Peer, remembered
+from troth.gateway.admission import Admitted, remembered
+from troth.gateway.grants import Peer
 from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.relay import Ending, Relay, honoured_keep_alive_s
@@ -37,7 +38,6 @@ from troth.protocols.mqtt import (
     render,
 )
 from troth.tls.server import PeerTLS
-from troth.x509.certificates import certificate_id
 
 ASSIGNED: Final = "troth-"
 """How a client id begins that the gateway gives to a device without one."""
@@ -83,10 +83,10 @@ class Session(asyncio.Protocol):
         """Learn who it is; nothing is done for anybody yet."""
         self._transport = cast("asyncio.Transport", transport)
         tls: PeerTLS = transport.get_extra_info("tls")
-        assert tls.certificate is not None, "the door lets nobody in without one"
+        assert tls.certificate_id is not None, "the door lets nobody in without one"
         host, port = transport.get_extra_info("peername")[:2]
         version = tls.version.removeprefix("TLSv")
-        self._peer = Peer(certificate_id(tls.certificate), host, port, tls.server_name, version)
+        self._peer = Peer(tls.certificate_id, host, port, tls.server_name, version)
         self._denials = Denials(self._gate.report, Who(random_id(), self._peer.address, self._peer.certificate_id))
         self._transport.set_write_buffer_limits(high=self._gate.limits.write_queue_bytes_max)
         self._gate.roster.enter(self)
