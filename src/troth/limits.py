@@ -95,6 +95,9 @@ NOTE_BYTES_MAX: Final = 128 * KIB
 """Bytes of a signed note; a post-quantum signature has up to 5 kB."""
 NOTE_SIGNATURES_MAX: Final = 32
 NOTE_NAME_CHARS_MAX: Final = 512
+ANCHOR_FILE_BYTES_MAX: Final = 32 * KIB * KIB
+ANCHOR_NOTES_MAX: Final = 100_000
+"""Checkpoints of an anchor file that a verification takes."""
 ANCHOR_WAIT_S_MAX: Final = 10.0
 """Longest wait for a place outside to take a checkpoint."""
 CHECKPOINTS_KEPT_MAX: Final = 1000
@@ -115,6 +118,8 @@ INTENT_AHEAD_S_MAX: Final = 60
 """How far the clock that wrote an intent may be ahead of the authority's."""
 INTENTS_PER_CHANGE_MAX: Final = 256
 """Certificates whose conclusions are committed together when several wait."""
+CRL_BYTES_KEPT_MAX: Final = 256 * KIB * KIB
+"""Bytes of CRLs that one worker keeps ready to be fetched; the least asked for go first."""
 CRL_SCOPES_PER_CHANGE_MAX: Final = 64
 """Scopes (an issuer's whole, or a shard) whose CRLs are signed and put in force together."""
 REFUSAL_CHARS_MAX: Final = 1000

@@ -51,6 +51,21 @@ class Home:
         return self.path / "operator"
 
     @property
+    def checkpoint_key(self) -> Path:
+        """The key that signs the journal's checkpoints."""
+        return self.keys / "checkpoint.key"
+
+    @property
+    def verifier_key(self) -> Path:
+        """Its public half, for whoever verifies."""
+        return self.path / "journal.pub"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint of the journal that this host has signed or seen."""
+        return self.data / "checkpoint"
+
+    @property
     def data(self) -> Path:
         """The database and the broker's store."""
         return self.path / "data"

@@ -19,6 +19,7 @@ from troth.app.settings import Settings, build_settings, parse_address
 from troth.app.settings_file import render_settings
 from troth.app.wiring.database import find_database
 from troth.app.wiring.door import open_door
+from troth.app.wiring.signer import open_signer
 from troth.authority.hierarchy import INIT, found
 from troth.authority.issue import CEREMONY
 from troth.authority.settle import issue
@@ -43,7 +44,8 @@ MARKER: Final = "troth.toml"
 SERVERS: Final = ("gateway", "web")
 OPERATOR: Final = "operator"
 HOME_INITIALISED: Final = "home.initialised"
-_OURS: Final = frozenset({STAGING, "root.pem", "root", "keys", "servers", "operator", "data", "run", MARKER})
+_FOLDERS: Final = ("root", "keys", "servers", "operator", "data", "run")
+_OURS: Final = frozenset({STAGING, "root.pem", "journal.pub", *_FOLDERS, MARKER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,15 @@ def _found(home: Home, settings: Settings, birth: Birth, db: Database, clock: Cl
     ceremony.certify(home.operator / OPERATOR, "operator", Purpose.OPERATORS, OPERATOR, ())
     with change(db, clock, INIT) as changing:
         changing.record(HOME_INITIALISED, settings.site.name, public_url=settings.site.public_url)
+    _sign_journal(home, settings, birth, db, clock)
+
+
+def _sign_journal(home: Home, settings: Settings, birth: Birth, db: Database, clock: Clock) -> None:
+    """Make the key of the journal's checkpoints, write its public half, and sign the first one."""
+    write_key(home.checkpoint_key, generate(KeyAlgorithm.ED25519), birth.passphrase)
+    signer = open_signer(home, settings, db, clock, birth.passphrase)
+    write_private(home.verifier_key, f"{signer.verifier.render()}\n".encode(), mode=PUBLIC)
+    signer.sign(first=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,22 @@ class Gateway(Section):
     )
 
 
+class Journal(Section):
+    """Where the journal's checkpoints go besides the home: somewhere that whoever breaks into it cannot write."""
+
+    anchor_file: str = Field("", description="file, from the home, to which checkpoints are appended")
+    anchor_url: str = Field("", description="https:// address to which checkpoints are posted")
+    anchor_every: Duration = Field(timedelta(minutes=10), description="shortest time between two of them")
+
+    @field_validator("anchor_url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme != "https" or not parts.hostname):
+            raise ValueError("must be https://...")
+        return value
+
+
 class LimitsSection(BaseModel):
     """A preset of `troth.limits.Limits`, and single bounds by name over it."""
 
@@ -174,6 +190,7 @@ class Settings(Section):
     processes: Processes = Processes()
     aws: Aws = Aws()
     gateway: Gateway = Gateway()
+    journal: Journal = Journal()
     limits: LimitsSection = LimitsSection()
 
     @property

@@ -147,4 +147,9 @@ def _status_text(value: dict[str, object]) -> str:
         f"  {each['name']:<10} {each['state']}, pid {each['pid']}, restarts {each['restarts']}" for each in processes
     ]
     lines += [f"  {name:<22} {count}" for name, count in counts.items()]
+    journal = value["journal"]
+    assert isinstance(journal, dict)
+    lines.append(f"  {'journal_signed':<22} {journal['signed']}")
+    if journal["problem"]:
+        lines.append(f"  ATTENTION: {journal['problem']}")
     return "\n".join(lines)

@@ -1,14 +1,17 @@
-"""``troth journal``: the record of every change."""
+"""``troth journal``: the record of every change.
+
+What works on files alone needs nothing of the server, so each command on a home loads that for itself.
+"""
 
 from typing import Annotated
 
 import typer
 
+from troth.cli.journal_carry import anchor, export, prove
+from troth.cli.journal_verify import verify
 from troth.cli.output import answer_table
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, opened
 from troth.errors import Fault, Kind
-from troth.journal.entries import list_after, list_before
-from troth.store.read import read
 
 app = typer.Typer()
 
@@ -26,6 +29,9 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show the journal's last entries, oldest first: who changed what, when and why."""
+    from troth.journal.entries import list_after, list_before
+    from troth.store.read import read
+
     if after is not None and subject is not None:
         raise Fault(Kind.UNSUPPORTED, "--after and --subject do not go together", hint="leave one of them out")
     with opened(home) as here, read(here.db) as connection:
@@ -48,6 +54,7 @@ def show(
     answer_table(rows, ["number", "at", "actor", "kind", "subject"], as_json=as_json, empty="no entries")
 
 
-@app.callback()
-def journal() -> None:
-    """Keep ``show`` a word of its own, although it is the only one yet."""
+app.command()(verify)
+app.command()(export)
+app.command()(prove)
+app.command()(anchor)

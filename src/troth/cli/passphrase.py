@@ -10,12 +10,13 @@ from troth.errors import Fault, Kind
 from troth.keys.files import read_bounded
 
 PASSPHRASE_BYTES_MAX = 1024
+VARIABLE = "TROTH_PASSPHRASE_FILE"
 
 PassphraseFileOption = Annotated[
     str | None,
     typer.Option(
         "--passphrase-file",
-        envvar="TROTH_PASSPHRASE_FILE",
+        envvar=VARIABLE,
         metavar="FILE",
         help="File with the passphrase of the home's keys; - is stdin.",
     ),

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from troth.cli.output import say
+from troth.cli.passphrase import VARIABLE, read_passphrase
 from troth.clock import Clock, SystemClock, parse_duration
+from troth.errors import Fault, Kind
 
 if TYPE_CHECKING:
     from troth.app.home import Home
@@ -44,17 +47,29 @@ class Opened:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Opened]:
-    """Open the home at `path` for one command. Raises `Fault` when it or its database cannot be used."""
+def opened(path: Path, passphrase: bytes | None = None) -> Iterator[Opened]:
+    """Open the home at `path` for one command. Raises `Fault` when it or its database cannot be used.
+
+    What the command changed while no authority runs is signed at its end, with the key that `passphrase`, or the one in
+    the file of ``TROTH_PASSPHRASE_FILE``, opens; where none does, that is said, and the authority signs when it starts.
+    """
     from troth.app import logs
     from troth.app.home import open_home
     from troth.app.wiring.database import open_database
+    from troth.journal.entries import head
+    from troth.store.read import read
 
     logs.configure("cli", "console", level=logging.WARNING)
     home, settings = open_home(path, os.environ)
     db = open_database(home, settings)
+    here = Opened(home, settings, db, SystemClock(), f"operator:{_user()}")
     try:
-        yield Opened(home, settings, db, SystemClock(), f"operator:{_user()}")
+        with read(db) as connection:
+            begun = head(connection)
+        try:
+            yield here
+        finally:
+            _sign(here, begun, passphrase)
     finally:
         db.dispose()
 
@@ -62,6 +77,26 @@ def opened(path: Path) -> Iterator[Opened]:
 def duration(text: str) -> timedelta:
     """Parse a duration option. Raises `Fault` (malformed)."""
     return parse_duration(text)
+
+
+def _sign(here: Opened, begun: int, passphrase: bytes | None) -> None:
+    """Sign the journal when it has grown since entry `begun`, or say why not: what was done is done in any case."""
+    from troth.app.wiring.signer import sign_at_rest
+    from troth.journal.entries import head
+    from troth.store.read import read
+
+    try:
+        with read(here.db) as connection:
+            if head(connection) == begun:
+                return
+        file = os.environ.get(VARIABLE)
+        if passphrase is None and file not in {None, "-"}:
+            passphrase = read_passphrase(file)
+        sign_at_rest(here.home, here.settings, here.db, here.clock, passphrase)
+    except Fault as fault:
+        say(f"troth: warning: what this changed is not signed in the journal: {fault.message}")
+        locked = "troth up signs it when it starts; or name the passphrase's file in TROTH_PASSPHRASE_FILE"
+        say(f"  hint: {locked if fault.kind is Kind.BAD_KEY else fault.hint or locked}")
 
 
 def _user() -> str:
