@@ -25,6 +25,17 @@ class FileCabinet:
         write_key(path, key, self.passphrase)
         return key
 
+    def keep(self, name: str, key: FileKey) -> None:
+        """Keep a key that was made elsewhere under `name`; the same key again changes nothing.
+
+        Raises `Fault`: conflict when there is another of this name, and as `write_key` does.
+        """
+        path = self.folder / name
+        if path.exists() and self.open(name).public_key == key.public_key:
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_key(path, key, self.passphrase)
+
     def open(self, name: str) -> FileKey:
         """Return the key kept under `name`. Raises `Fault`: not found, bad key (a passphrase that is not its own)."""
         path = self.folder / name
