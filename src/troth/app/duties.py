@@ -4,16 +4,20 @@ A duty must be harmless when it is done twice, late, or by two hosts at once.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
 
 import structlog
 
+from troth.authority.status.publish import CRLDoor
+from troth.authority.status.serve import AUTHORITY
 from troth.clock import Clock
 from troth.errors import Fault
+from troth.registry.issuers import list_issuers
 from troth.registry.sessions import drop_expired_workers
 from troth.store.connect import Database
+from troth.store.read import read
 
 log = structlog.get_logger()
 
@@ -32,18 +36,30 @@ def _forget_dead_workers(db: Database, clock: Clock) -> None:
     drop_expired_workers(db, clock.now())
 
 
-DUTIES: Final = (Duty("forget-dead-workers", 60.0, _forget_dead_workers),)
+def _publish_crls(door: CRLDoor, db: Database, clock: Clock) -> None:
+    """Make CRLs anew ahead of their end, and the first ones of a new CA."""
+    with read(db) as connection:
+        issuers = list_issuers(connection)
+    door.publish_due(db, clock, AUTHORITY, issuers)
 
 
-async def keep(db: Database, clock: Clock) -> None:
-    """Do every duty at its time, without end; one that fails is logged and done again at its next time."""
-    await asyncio.gather(*(_keep(duty, db, clock) for duty in DUTIES))
+def duties(crl_door: CRLDoor) -> tuple[Duty, ...]:
+    """Return all duties."""
+    return (
+        Duty("forget-dead-workers", 60.0, _forget_dead_workers),
+        Duty("publish-crls", 60.0, partial(_publish_crls, crl_door)),
+    )
+
+
+async def keep(duties: Sequence[Duty], db: Database, clock: Clock) -> None:
+    """Do every duty now and at its times, without end; one that fails is logged and done again at its next time."""
+    await asyncio.gather(*(_keep(duty, db, clock) for duty in duties))
 
 
 async def _keep(duty: Duty, db: Database, clock: Clock) -> None:
     while True:
-        await asyncio.sleep(duty.every_s)
         try:
             await asyncio.to_thread(duty.do, db, clock)
         except Fault as fault:
             log.error("duty.failed", duty=duty.name, reason=fault.message, detail=fault.detail)
+        await asyncio.sleep(duty.every_s)

@@ -24,6 +24,8 @@ class Issuers:
         self._db = db
         self.files: Mapping[str, bytes] = {}
         """Path -> DER of each issuing CA's certificate. The root is not among them: nobody may take trust from here."""
+        self.shards: Mapping[str, int] = {}
+        """Over how many CRLs each issuer's certificates are spread, the root's too."""
         self.cacerts: bytes = b""
         """The body of EST's /cacerts."""
         self.devices: tuple[x509.Certificate, ...] = ()
@@ -38,6 +40,7 @@ class Issuers:
             for issuer in issuers
             if issuer.purpose is not Purpose.ROOT
         }
+        self.shards = {issuer.issuer_id: issuer.shards for issuer in issuers}
         self.cacerts = cacerts(issuers)
         self.devices = tuple(issuer.certificate for issuer in issuers if issuer.purpose is Purpose.DEVICES)
 

@@ -15,6 +15,7 @@ from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.flow import Enrollment
 from troth.errors import Fault, Kind
 from troth.gateway.http.attempts import FailedAttempts
+from troth.gateway.http.crl import CRLs
 from troth.gateway.http.est import ESTDoor
 from troth.gateway.http.issuers import Issuers, tells_of_issuers
 from troth.gateway.http.ocsp import OCSPDoor
@@ -42,6 +43,7 @@ class HTTPDoors:
         self, db: Database, clock: Clock, enrollment: Enrollment, conclusions: Conclusions, answers: Answers
     ) -> None:
         self.issuers = Issuers(db)
+        self._crls = CRLs(db, clock)
         self._db = db
         self._clock = clock
         self._enrollment = enrollment
@@ -62,7 +64,7 @@ class HTTPDoors:
             self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
         )
         self._servers.append(await serve(est, https, self._clock, limits, acceptor))
-        self._servers.append(await serve(StatusDoor(self.issuers, ocsp), public, self._clock, limits))
+        self._servers.append(await serve(StatusDoor(self.issuers, self._crls, ocsp), public, self._clock, limits))
 
     async def failed(self) -> None:
         """Wait for ever; raise what broke the part that should have gone on for ever."""
@@ -95,6 +97,7 @@ class HTTPDoors:
             async for entries in batches:
                 self._conclusions.apply(entries)
                 self._answers.apply(entries)
+                self._crls.apply(entries)
                 if tells_of_issuers(entries):
                     await self._load()
 
