@@ -5,6 +5,7 @@ Pure: knows no database, no clock and no CA key.
 """
 
 import hashlib
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Final
 
@@ -84,10 +85,8 @@ def derive(
         _require(render_public_key(public_key) == render_public_key(_key_of(crossing.root)), "key")
         not_before, not_after = crossing.within((not_before, not_after))
     _require((not_before, not_after) == (intent.not_before, intent.not_after), "validity")
-    shard = shard_of(intent.serial)
-    _require(shard < shards, "shard")
-    is_leaf = profile.ca is None
-    return Template(
+    _require(shard_of(intent.serial) < shards, "shard")
+    template = Template(
         profile=profile,
         serial=intent.serial,
         subject=subject,
@@ -97,10 +96,19 @@ def derive(
         not_after=not_after,
         san=parse_alternative_names(intent.san),
         permitted=permitted,
+    )
+    return with_urls(template, public_url, intent.issuer_id)
+
+
+def with_urls(template: Template, public_url: str, issuer_id: str) -> Template:
+    """Return the template with the addresses that its profile wants in it, of this issuer at this site."""
+    profile = template.profile
+    return replace(
+        template,
         # A CA's issuer is the root, which nobody may take from the network.
-        aia_url=issuer_url(public_url, intent.issuer_id) if is_leaf else None,
+        aia_url=issuer_url(public_url, issuer_id) if profile.ca is None else None,
         ocsp_url=ocsp_url(public_url) if profile.ocsp else None,
-        crl_url=_crl_url(profile, public_url, intent.issuer_id, shard),
+        crl_url=_crl_url(profile, public_url, issuer_id, shard_of(template.serial)),
     )
 
 

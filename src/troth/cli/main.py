@@ -15,7 +15,9 @@ from troth.errors import Fault
 NOUNS: Final[dict[str, str]] = {
     "thing": "Devices and services that have an identity",
     "policy": "What an identity may do",
-    "cert": "Certificates: list, show, revoke",
+    "cert": "Certificates: list, show, hold, revoke",
+    "crl": "Certificate revocation lists: what is published, and publishing",
+    "profile": "Certificate profiles: what a kind of certificate may hold",
     "token": "One-time enrollment tokens",
     "decision": "What the gateway decided, and why",
     "session": "Who is connected now",

@@ -1,18 +1,21 @@
 """Certificate profiles as they are in force here: TOML texts, which `troth.x509.profiles` reads."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.names import parse_policy_name
 from troth.registry import tables
+from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.x509.profile_text import parse_profile
 
 PROFILE_APPLIED: Final = "profile.applied"
+PROFILE_DELETED: Final = "profile.deleted"
 
 _COLUMNS: Final = tables.profiles.c
 
@@ -56,7 +59,7 @@ def apply_profile(change: Change, document: str) -> ProfileText:
 def find_profile(connection: Connection, name: str) -> ProfileText | None:
     """Return the profile's text, or None."""
     row = connection.execute(select(tables.profiles).where(_COLUMNS.name == name)).one_or_none()
-    return None if row is None else ProfileText(row.name, row.document, row.version, row.updated_at)
+    return None if row is None else _profile(row)
 
 
 def get_profile(connection: Connection, name: str) -> ProfileText:
@@ -66,3 +69,35 @@ def get_profile(connection: Connection, name: str) -> ProfileText:
         hint = "troth profile list shows those there are"
         raise Fault(Kind.NOT_FOUND, f"there is no certificate profile {name!r}", hint=hint)
     return found
+
+
+def list_profiles(connection: Connection, after: str | None = None, limit: int = PAGE_ROWS) -> list[ProfileText]:
+    """Return the profiles after `after` in the order of their names, at most `limit`."""
+    statement = select(tables.profiles).order_by(_COLUMNS.name).limit(page_rows(limit))
+    if after is not None:
+        statement = statement.where(_COLUMNS.name > after)
+    return [_profile(row) for row in connection.execute(statement)]
+
+
+def delete_profile(change: Change, name: str, built_in: Collection[str]) -> None:
+    """Take a profile out of force. `built_in` are the names of those that Troth's own commands stand on.
+
+    Looks through the certificates for one that is still to be renewed under it: seconds with ten million of them.
+    Raises `Fault`: not found; conflict for a built-in profile, or while a certificate of it has not ended.
+    """
+    found = get_profile(change.connection, name)
+    if name in built_in:
+        hint = "apply another text under its name instead: troth profile show NAME --toml"
+        raise Fault(Kind.CONFLICT, f"profile {name!r} is built in and in use by troth itself", hint=hint)
+    certificates = tables.certificates.c
+    own = (certificates.profile == name, certificates.not_after > change.at, certificates.revoked_at.is_(None))
+    user = change.execute(select(certificates.certificate_id).where(*own).limit(1)).scalar_one_or_none()
+    if user is not None:
+        message = f"profile {name!r} is in use: certificate {user[:16]} is to be renewed under it"
+        raise Fault(Kind.CONFLICT, message, hint="revoke what has it, or wait for its end; troth cert list shows it")
+    change.execute(delete(tables.profiles).where(_COLUMNS.name == name))
+    change.record(PROFILE_DELETED, name, profile=name, version=found.version, document=found.document)
+
+
+def _profile(row: Row[Any]) -> ProfileText:
+    return ProfileText(row.name, row.document, row.version, row.updated_at)

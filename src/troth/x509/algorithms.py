@@ -66,8 +66,8 @@ _HASHES: Final[dict[KeyAlgorithm, hashes.SHA256 | hashes.SHA384 | None]] = {
     KeyAlgorithm.MLDSA87: None,
 }
 
-# AlgorithmIdentifier in DER. The parameters are absent for ECDSA (RFC 5758, 3.2) and Ed25519 (RFC 8410, 3), NULL for RSA
-# (RFC 4055, 5), and absent for ML-DSA (RFC 9881, 2).
+# AlgorithmIdentifier in DER. The parameters are absent for ECDSA (RFC 5758, 3.2) and Ed25519 (RFC 8410, 3), NULL for
+# RSA (RFC 4055, 5), and absent for ML-DSA (RFC 9881, 2).
 _ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
 _ECDSA_SHA384: Final = bytes.fromhex("300a06082a8648ce3d040303")
 _ED25519: Final = bytes.fromhex("300506032b6570")
@@ -83,6 +83,20 @@ _IDENTIFIERS: Final = {
     KeyAlgorithm.MLDSA65: bytes.fromhex("300b0609608648016503040312"),
     KeyAlgorithm.MLDSA87: bytes.fromhex("300b0609608648016503040313"),
 }
+
+
+SIGNATURE_OCTETS_MAX: Final = {
+    KeyAlgorithm.P256: 72,
+    KeyAlgorithm.P384: 104,
+    KeyAlgorithm.ED25519: 64,
+    KeyAlgorithm.RSA2048: 256,
+    KeyAlgorithm.RSA3072: 384,
+    KeyAlgorithm.RSA4096: 512,
+    KeyAlgorithm.MLDSA44: 2420,
+    KeyAlgorithm.MLDSA65: 3309,
+    KeyAlgorithm.MLDSA87: 4627,
+}
+"""The length of a signature, as X.509 carries it; ECDSA's is shorter now and then."""
 
 
 def algorithm_of(public_key: object) -> KeyAlgorithm:

@@ -16,7 +16,7 @@ from troth.limits import (
     PROFILE_CHARS_MAX,
     PROFILE_VALIDITY_S_MAX,
 )
-from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.algorithms import CURVES, RSA_BITS, KeyAlgorithm
 from troth.x509.profiles import (
     CrlKind,
     ExtendedUse,
@@ -28,6 +28,7 @@ from troth.x509.profiles import (
     SubjectRule,
 )
 from troth.x509.serials import SHARDS_MAX
+from troth.x509.subjects import Bound, parse_bound
 from troth.x509.toml_table import TomlTable, require
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
@@ -71,6 +72,7 @@ def _read(table: TomlTable) -> Profile:
         extended_key_usage=table.words("extended_key_usage", ExtendedUse, ()),
         san_required=san.flag("required", default=False) if san else False,
         san_allowed=frozenset(san.words("allowed", NameKind)) if san else frozenset(),
+        san_within=_read_within(san) if san else (),
         crl=table.word("crl", CrlKind, CrlKind.NONE),
         ocsp=table.flag("ocsp", default=False),
         ca=_read_ca(table),
@@ -81,7 +83,16 @@ def _read(table: TomlTable) -> Profile:
 
 
 def _third(span: timedelta) -> timedelta:
-    return timedelta(seconds=span // timedelta(seconds=3))
+    third = span / 3
+    return timedelta(days=third.days) if third.days else timedelta(seconds=third.seconds)
+
+
+def _read_within(san: TomlTable) -> tuple[Bound, ...]:
+    texts = san.texts("within", ())
+    try:
+        return tuple(parse_bound(text) for text in texts)
+    except Fault as fault:
+        raise Fault(fault.kind, f"profile: san.within: {fault.message}", hint=fault.hint) from fault
 
 
 def _read_ca(table: TomlTable) -> IssuerRule | None:
@@ -116,9 +127,28 @@ def _check(profile: Profile) -> None:
         f"must be at most {PROFILE_BACKDATE_S_MAX // 86_400}d",
     )
     require(profile.renew_before < profile.validity, "renew_before", "must be shorter than 'validity'")
+    wraps = KeyUse.KEY_ENCIPHERMENT in profile.key_usage
+    others = [algorithm for algorithm in profile.algorithms if algorithm not in RSA_BITS]
+    require(
+        not (wraps and others),
+        "key_usage",
+        f"key-encipherment is for RSA keys, not for {', '.join(others)} (RFC 8813, 9295, 9881)",
+        "take it away: TLS 1.3 has no use for it",
+    )
+    agrees = KeyUse.KEY_AGREEMENT in profile.key_usage
+    others = [algorithm for algorithm in profile.algorithms if algorithm not in CURVES]
+    require(
+        not (agrees and others),
+        "key_usage",
+        f"key-agreement is for keys on NIST curves, not for {', '.join(others)} (RFC 3279, 9295, 9881)",
+        "take it away: TLS 1.3 has no use for it",
+    )
 
 
 def _check_leaf(profile: Profile) -> None:
+    allowed = profile.san_allowed
+    require(bool(allowed) or not profile.san_required, "san.allowed", "names no kind, and 'required' wants a name")
+    require(bool(allowed) or not profile.san_within, "san.within", "bounds names of no allowed kind")
     require(
         KeyUse.KEY_CERT_SIGN not in profile.key_usage,
         "key_usage",

@@ -12,6 +12,7 @@ from cryptography import x509
 
 from troth.errors import Fault, Kind
 from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.subjects import Bound
 
 
 class Purpose(StrEnum):
@@ -107,6 +108,8 @@ class Profile:
     extended_key_usage: tuple[ExtendedUse, ...]
     san_required: bool
     san_allowed: frozenset[NameKind]
+    san_within: tuple[Bound, ...]
+    """Domains and networks that alternative names must lie in; none: anywhere."""
     crl: CrlKind
     ocsp: bool
     """Whether a certificate names the OCSP responder (RFC 5280, 4.2.2.1)."""

@@ -5,7 +5,7 @@ RFC 5280 sections 4.1.2.6, 4.2.1.6 and 4.2.1.10; its appendix A bounds a common 
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from cryptography import x509
@@ -14,6 +14,9 @@ from cryptography.x509.oid import NameOID
 from troth.errors import Fault, Kind
 from troth.limits import ALTERNATIVE_NAMES_MAX
 from troth.names import parse_thing_name
+
+Bound = str | IPv4Network | IPv6Network
+"""A domain, for itself and all below it, or a network."""
 
 COMMON_NAME_CHARS_MAX: Final = 64
 SITE_CHARS_MAX: Final = 45
@@ -110,6 +113,32 @@ def parse_alternative_names(texts: Iterable[str]) -> tuple[x509.DNSName | x509.I
     if len(names) > ALTERNATIVE_NAMES_MAX:
         raise Fault(Kind.TOO_LARGE, f"more than {ALTERNATIVE_NAMES_MAX} names in one certificate")
     return names
+
+
+def parse_bound(text: str) -> Bound:
+    """Return a domain, for itself and all below it, or a network or address. Raises `Fault` (malformed)."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    if "*" in text:
+        raise Fault(
+            Kind.MALFORMED, f"{text[:60]!r} is neither a domain nor a network", hint="a domain has all below it"
+        )
+    return str(parse_alternative_name(text).value)
+
+
+def is_within(name: x509.GeneralName, bounds: Iterable[Bound]) -> bool:
+    """Say whether a DNS name or an address lies in one of the domains and networks."""
+    match name:
+        case x509.DNSName():
+            return any(
+                name.value == bound or name.value.endswith(f".{bound}") for bound in bounds if isinstance(bound, str)
+            )
+        case x509.IPAddress() if isinstance(name.value, IPv4Address | IPv6Address):
+            return any(name.value in bound for bound in bounds if not isinstance(bound, str))
+        case _:
+            return False
 
 
 def permitted_at(site: str, names: Iterable[str] = ()) -> tuple[x509.GeneralName, ...]:

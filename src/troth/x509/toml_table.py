@@ -31,6 +31,7 @@ class TomlTable:
         self._place = place
 
     def __contains__(self, key: str) -> bool:
+        self._known.append(key)
         return key in self._content
 
     def text(self, key: str, default: object = _MISSING) -> str:
@@ -67,6 +68,13 @@ class TomlTable:
         found = tuple(self._word(key, text, words) for text in texts)
         require(len(set(found)) == len(found), self._place + key, "repeats a word")
         return found
+
+    def texts(self, key: str, default: object = _MISSING) -> tuple[str, ...]:
+        """Return a list of texts."""
+        found: list[object] = list(self._take(key, list, "a list", default))
+        for text in found:
+            require(isinstance(text, str), self._place + key, f"{str(text)[:40]!r} is not text")
+        return tuple(str(text) for text in found)
 
     def duration(self, key: str, default: object = _MISSING) -> timedelta:
         """Return a duration, as ``15m`` or ``90d``."""

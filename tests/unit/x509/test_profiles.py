@@ -55,6 +55,7 @@ validity = "15m"
 key_usage = ["digital-signature"]
 extended_key_usage = ["client-auth"]
 """
+OCSP = GOOD.replace("client-auth", "ocsp-signing")
 GOOD_CA = """
 name = "other"
 issuer = "root"
@@ -110,6 +111,26 @@ def test_what_may_be_left_out_has_its_default() -> None:
         (GOOD + 'backdate = "8d"', "backdate: must be at most 7d"),
         (GOOD.replace('"claim"', '"Claim 1"'), "name: must be"),
         (GOOD.replace('"claim"', "7"), "name: must be text"),
+        (GOOD + 'renew_before = "15m"', "renew_before: must be shorter"),
+        (GOOD + 'issuer_name = "The One"', "issuer_name: must be"),
+        (GOOD + 'crl = "some"', "crl: 'some' is not known"),
+        (GOOD + 'ocsp = "yes"', "ocsp: must be true or false"),
+        (GOOD + "[san]\nallowed = []\nrequired = true", "san.allowed: names no kind"),
+        (GOOD + '[san]\nallowed = []\nwithin = ["example"]', "san.within: bounds names of no"),
+        (GOOD + '[san]\nallowed = ["dns"]\nwithin = ["*.example"]', "san.within: '*.example' is neither"),
+        (GOOD + '[san]\nallowed = ["dns"]\nwithin = ["a b"]', "san.within: 'a b' is neither"),
+        (GOOD + '[san]\nallowed = ["dns"]\nwithin = [1]', "san.within: '1' is not text"),
+        (GOOD.replace("digital-signature", "key-encipherment"), "key_usage: key-encipherment is for RSA keys"),
+        (GOOD.replace('["P-256"]', '["Ed25519"]').replace("digital-signature", "key-agreement"), "key_usage: key-agr"),
+        (GOOD.replace("digital-signature", "crl-sign"), "key_usage: crl-sign needs a [ca]"),
+        (GOOD.replace('"devices"', '"any"'), "issuer: 'any' is for OCSP signers"),
+        (OCSP.replace('"devices"', '"any"') + 'issuer_name = "a"', "issuer_name: names one"),
+        (OCSP.replace('["ocsp-signing"]', '["ocsp-signing", "client-auth"]'), "extended_key_usage: ocsp-signing"),
+        (OCSP + "ocsp = true", "ocsp: an OCSP signer"),
+        (OCSP + 'crl = "full"', "ocsp: an OCSP signer"),
+        (OCSP.replace('"15m"', '"8d"'), "validity: must be at most 7d"),
+        (GOOD_CA + "shards = 0", "ca.shards: must be 1 to 65536"),
+        (GOOD_CA + "shards = 65537", "ca.shards: must be 1 to 65536"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(text: str, place: str) -> None:
@@ -117,6 +138,31 @@ def test_what_does_not_fit_is_refused_with_its_place(text: str, place: str) -> N
         parse_profile(text)
     assert caught.value.kind is Kind.MALFORMED
     assert caught.value.message.startswith(f"profile: {place}")
+
+
+def test_what_does_not_fit_has_a_remedy() -> None:
+    with pytest.raises(Fault) as unknown:
+        parse_profile('colour = "red"' + GOOD)
+    assert unknown.value.hint is not None
+    assert {"validity", "backdate", "renew_before"} <= set(unknown.value.hint.split(", "))
+    with pytest.raises(Fault) as caught:
+        parse_profile(GOOD.replace('"P-256"', '"P-521"'))
+    assert caught.value.hint == f"use one of {', '.join(KeyAlgorithm)}"
+
+
+def test_renewal_is_due_when_a_third_is_left() -> None:
+    assert parse_profile(GOOD).renew_before == timedelta(minutes=5)
+    assert parse_profile(GOOD.replace('"15m"', '"365d"')).renew_before == timedelta(days=121)
+    assert parse_profile(GOOD + 'renew_before = "1m"').renew_before == timedelta(minutes=1)
+
+
+def test_only_an_ocsp_signer_may_be_any_issuers() -> None:
+    profile = parse_profile(OCSP.replace('"devices"', '"any"'))
+    assert profile.issuer is None
+    assert profile.is_ocsp_signer
+    assert not parse_profile(GOOD).is_ocsp_signer
+    # an issuing CA may certify such signers, and is none itself
+    assert not parse_profile('extended_key_usage = ["ocsp-signing"]' + GOOD_CA).is_ocsp_signer
 
 
 @pytest.mark.parametrize("text", ["= 1", "a = " + "[" * 5000, "a = 1\na = 2"])

@@ -11,10 +11,12 @@ from troth.limits import ALTERNATIVE_NAMES_MAX
 from troth.x509.certificates import subject_text
 from troth.x509.subjects import (
     SITE_CHARS_MAX,
+    is_within,
     issuer_subject,
     named_subject,
     parse_alternative_name,
     parse_alternative_names,
+    parse_bound,
     permitted_at,
     thing_of,
     thing_subject,
@@ -97,3 +99,28 @@ def test_a_site_permits_itself_and_its_own_networks() -> None:
     for network in ("127.0.0.0/8", "192.168.0.0/16", "::1/128", "203.0.113.5/32"):
         assert x509.IPAddress(ipaddress.ip_network(network)) in permitted
     assert x509.IPAddress(ipaddress.ip_network("198.51.100.1/32")) in permitted_at("198.51.100.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "inside"),
+    [
+        ("cam.home.example", "home.example", True),
+        ("home.example", "home.example", True),
+        ("a.b.home.example", "home.example", True),
+        ("nothome.example", "home.example", False),
+        ("home.example.org", "home.example", False),
+        ("10.1.2.3", "10.0.0.0/8", True),
+        ("11.1.2.3", "10.0.0.0/8", False),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("::1", "10.0.0.0/8", False),
+        ("fd00::1", "fc00::/7", True),
+        ("10.0.0.0", "home.example", False),
+    ],
+)
+def test_a_name_lies_in_a_domain_or_network(name: str, bound: str, inside: bool) -> None:
+    assert is_within(parse_alternative_name(name), [parse_bound(bound)]) is inside
+    assert not is_within(parse_alternative_name(name), [])
+
+
+def test_names_of_other_kinds_lie_nowhere() -> None:
+    assert not is_within(x509.RFC822Name("a@home.example"), [parse_bound("home.example")])

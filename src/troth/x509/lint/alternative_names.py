@@ -1,4 +1,4 @@
-"""Alternative names are there where the profile needs them, of the kinds it allows, and spelled as DNS spells names."""
+"""Alternative names: there where the profile needs them, of its kinds, within its bounds, spelled as DNS does."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,7 +9,7 @@ from troth.errors import Fault
 from troth.x509.certificates import find_extension
 from troth.x509.lint.rule import Case, Rule
 from troth.x509.profiles import NameKind
-from troth.x509.subjects import parse_alternative_name
+from troth.x509.subjects import is_within, parse_alternative_name
 
 _KINDS: Final[dict[type[x509.GeneralName], NameKind]] = {x509.DNSName: NameKind.DNS, x509.IPAddress: NameKind.IP}
 
@@ -27,6 +27,8 @@ def _check(case: Case) -> Iterator[str]:
             yield f"profile {case.profile.name!r} allows no alternative name like {_text(name)}"
         elif isinstance(name, x509.DNSName) and not _is_dns_name(name):
             yield f"{_text(name)} is no DNS name"
+        elif case.profile.san_within and not is_within(name, case.profile.san_within):
+            yield f"profile {case.profile.name!r} does not let {_text(name)} in: it is outside of san.within"
 
 
 def _is_dns_name(name: x509.DNSName) -> bool:
