@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tests.fixtures.doors import RunningDoors
 from tests.fixtures.ocsp_clients import READERS, Asked, Between, Verdict, asked, between, gnutls, openssl
 
-from troth.authority.revoke import Reason
 from troth.authority.settle import issue
 from troth.journal.change import change
 from troth.keys.file import FileKey, generate
 from troth.registry.states import hold, release
 from troth.testing.authority import TestAuthority, new_request
 from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.crl import Reason
 from troth.x509.ocsp import (
     OCSPRequest,
     SingleResponse,
@@ -52,7 +52,7 @@ def question(site: TestAuthority, certificate: x509.Certificate, later: str | No
 
 
 def within_a_second(reader: Reader, asking: Asked, verdict: Verdict) -> None:
-    """Ask until the answer is that. An answer that is kept is forgotten as the journal is read, not as it is written."""
+    """Ask until the answer is that. One that is kept is forgotten as the journal is read, not as it is written."""
     end = time.monotonic() + 1.0
     while reader(asking) is not verdict:
         assert time.monotonic() < end
@@ -95,8 +95,9 @@ def test_openssl_asks_about_several_at_once_by_either_hash(site: TestAuthority) 
     asking = question(site, lamp.certificate)
     other = question(site, lost.certificate).leaf
     said = asking.run(
-        *("openssl", "ocsp", "-issuer", asking.issuer, "-cert", asking.leaf, "-sha256", "-cert", other),
-        *("-serial", "0x01", "-url", asking.url, "-CAfile", asking.root, "-verify_other", asking.issuer),
+        *("openssl", "ocsp", "-issuer", str(asking.issuer), "-cert", str(asking.leaf), "-sha256"),
+        *("-cert", str(other), "-serial", "0x01", "-url", asking.url),
+        *("-CAfile", str(asking.root), "-verify_other", str(asking.issuer)),
     )
     assert "Response verify OK" in said
     assert f"{asking.leaf}: good" in said
