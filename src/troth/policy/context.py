@@ -91,11 +91,13 @@ class RequestKeys:
 
     single: Mapping[str, str]
     multiple: Mapping[str, tuple[str, ...]]
+    any_case: Mapping[str, str] = field(default_factory=dict)
+    """A thing's attributes by names in lower case, for whoever spells them otherwise than the thing does."""
 
     def variable(self, name: str) -> str | None:
         """Return the value of a variable by its folded name; keys of several values cannot be variables."""
         value = self.single.get(name)
-        return self.single.get(name.lower()) if value is None else value
+        return self.any_case.get(name.lower()) if value is None else value
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return the values of a key by its folded name; none where it is absent."""
@@ -107,6 +109,7 @@ def connection_keys(context: ConnectionContext) -> RequestKeys:
     """Return the keys that every request of this connection has; the client id and all of the thing over MQTT only."""
     single = {"aws:sourceip": context.source_ip}
     multiple: dict[str, tuple[str, ...]] = {}
+    any_case: dict[str, str] = {}
     given = {
         "iot:domainname": context.domain_name,
         "troth:tlsversion": context.tls_version,
@@ -120,8 +123,9 @@ def connection_keys(context: ConnectionContext) -> RequestKeys:
         if context.client_id is not None:
             single["iot:clientid"] = context.client_id
         single |= _thing_keys(context.thing)
+        any_case = {} if context.thing is None else _attributes_in_any_case(context.thing)
     _add_certificate(context.certificate, single, multiple)
-    return RequestKeys(single, multiple)
+    return RequestKeys(single, multiple, any_case)
 
 
 def request_keys(connection: RequestKeys, context: ConnectionContext, action: Action) -> RequestKeys:
@@ -133,12 +137,12 @@ def request_keys(connection: RequestKeys, context: ConnectionContext, action: Ac
         multiple["iot:connectattributes"] = context.connect_attributes
     if context.last_will_topic is not None:
         single["iot:lastwilltopic"] = context.realm.arn("topic", context.last_will_topic)
-    return RequestKeys(single, multiple)
+    return RequestKeys(single, multiple, connection.any_case)
 
 
 def keys_at(moment: datetime, keys: RequestKeys, context: ConnectionContext) -> RequestKeys:
     """Return the keys of a request of the connection `context` as they are at another time."""
-    return RequestKeys({**keys.single, **_time_keys(context, moment)}, keys.multiple)
+    return RequestKeys({**keys.single, **_time_keys(context, moment)}, keys.multiple, keys.any_case)
 
 
 def _time_keys(context: ConnectionContext, moment: datetime) -> dict[str, str]:
@@ -161,14 +165,19 @@ def _thing_keys(thing: Thing | None) -> dict[str, str]:
     keys = {f"{_THING}isattached": "true", f"{_THING}thingname": thing.name}
     if thing.type is not None:
         keys[f"{_THING}thingtypename"] = thing.type
-    # Case does not count in the name of a key, and does in the name of an attribute: the exact spelling wins; any other
-    # finds the attribute in lower case, unless several differ in case alone.
-    lower = Counter(name.lower() for name in thing.attributes)
-    for name, value in thing.attributes.items():
-        if lower[name.lower()] == 1:
-            keys[f"{_THING}attributes[{name.lower()}]"] = value
     keys |= {f"{_THING}attributes[{name}]": value for name, value in thing.attributes.items()}
     return keys
+
+
+def _attributes_in_any_case(thing: Thing) -> dict[str, str]:
+    # Case does not count in the name of a key, and does in the name of an attribute: the exact spelling wins; any other
+    # finds the attribute too, unless there are several that differ in case alone.
+    lower = Counter(name.lower() for name in thing.attributes)
+    return {
+        f"{_THING}attributes[{name.lower()}]": value
+        for name, value in thing.attributes.items()
+        if lower[name.lower()] == 1
+    }
 
 
 def _add_certificate(

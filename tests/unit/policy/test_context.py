@@ -107,6 +107,7 @@ def test_case_counts_between_attributes_and_not_elsewhere() -> None:
     assert values(context, "iot:Connection.Thing.Attributes[FLOOR]") == ("1",)
     twins = replace(CONTEXT, thing=Thing("t", None, {"Room": "A", "ROOM": "b"}))
     assert values(twins, "iot:Connection.Thing.Attributes[rOOM]") == ()
+    assert values(context, "iot:Connection.Thing.Attributes[ROOM]") == ()
 
 
 def test_special_characters_in_certificate_attributes_are_escaped() -> None:
