@@ -1,30 +1,41 @@
-"""Name constraints: which names in a certificate its issuer may not certify. RFC 5280 section 4.2.1.10.
+"""Name constraints: which names in a certificate a CA above it may not certify. RFC 5280 section 4.2.1.10.
 
-DNS names and IP addresses are compared; an issuer constrained in any other kind of name is not understood and said so.
+DNS names, IP addresses, mail addresses, URIs and directory names are compared. A name of any other kind is outside as
+soon as its kind is constrained, since it cannot be told.
 """
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
-from troth.errors import Kind, PeerFault
 from troth.x509.certificates import find_extension
+from troth.x509.distinguished_names import is_at_or_below
 
 
 def names_outside(certificate: x509.Certificate, issuer: x509.Certificate) -> tuple[x509.GeneralName, ...]:
-    """Return the alternative names of `certificate` that the issuer's constraints do not let it certify.
+    """Return the names of `certificate` (its subject, too) that the constraints in `issuer` exclude or do not permit.
 
-    Raises `PeerFault` (unsupported) for constraints on kinds of name other than DNS and IP.
+    Raises what `cryptography` raises on extensions that it cannot read.
     """
     constraints = find_extension(issuer, x509.NameConstraints)
     if constraints is None:
         return ()
     permitted = tuple(constraints.permitted_subtrees or ())
     excluded = tuple(constraints.excluded_subtrees or ())
-    if not all(isinstance(name, x509.DNSName | x509.IPAddress) for name in (*permitted, *excluded)):
-        raise PeerFault(Kind.UNSUPPORTED, "the issuer is held to kinds of name that are not compared here")
-    names = find_extension(certificate, x509.SubjectAlternativeName) or ()
-    return tuple(name for name in names if not _is_free(name, permitted, excluded))
+    return tuple(name for name in _names(certificate) if not _is_free(name, permitted, excluded))
+
+
+def _names(certificate: x509.Certificate) -> tuple[x509.GeneralName, ...]:
+    alternative = find_extension(certificate, x509.SubjectAlternativeName)
+    names: list[x509.GeneralName] = list(alternative or ())
+    if certificate.subject.rdns:
+        names.append(x509.DirectoryName(certificate.subject))
+    if alternative is None:
+        mail = certificate.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
+        names.extend(x509.RFC822Name(str(part.value)) for part in mail)
+    return tuple(names)
 
 
 def _is_free(
@@ -32,20 +43,74 @@ def _is_free(
 ) -> bool:
     # A kind of name that no permitted subtree mentions is not restricted by them.
     same_kind = [subtree for subtree in permitted if type(subtree) is type(name)]
-    return not any(_is_within(name, subtree) for subtree in excluded) and (
+    against = [subtree for subtree in excluded if type(subtree) is type(name)]
+    if against and not _is_comparable(name):
+        return False
+    return not any(_is_within(name, subtree) for subtree in against) and (
         not same_kind or any(_is_within(name, subtree) for subtree in same_kind)
     )
+
+
+def _is_comparable(name: x509.GeneralName) -> bool:
+    match name:
+        case x509.DNSName() | x509.IPAddress() | x509.RFC822Name() | x509.DirectoryName():
+            return True
+        case x509.UniformResourceIdentifier():
+            return _host(name.value) is not None
+        case _:
+            return False
 
 
 def _is_within(name: x509.GeneralName, subtree: x509.GeneralName) -> bool:
     match name, subtree:
         case x509.DNSName(), x509.DNSName():
-            own, base = name.value.lower(), subtree.value.lower().removeprefix(".")
-            return not base or own == base or own.endswith("." + base)
+            base = subtree.value.lower().removeprefix(".")
+            return not base or _is_host_at_or_below(name.value.lower(), base)
         case x509.IPAddress(), x509.IPAddress():
             return _is_address_within(name.value, subtree.value)
+        case x509.RFC822Name(), x509.RFC822Name():
+            return _is_mailbox_within(name.value, subtree.value)
+        case x509.UniformResourceIdentifier(), x509.UniformResourceIdentifier():
+            host = _host(name.value)
+            return host is not None and _is_host_within(host, subtree.value.lower())
+        case x509.DirectoryName(), x509.DirectoryName():
+            return is_at_or_below(name.value, subtree.value)
         case _:
             return False
+
+
+def _is_host_at_or_below(host: str, base: str) -> bool:
+    return host == base or host.endswith("." + base)
+
+
+def _is_host_within(host: str, base: str) -> bool:
+    """For mail and URIs: a base with a dot in front means all hosts below it, one without means that host alone."""
+    return host.endswith(base) if base.startswith(".") else host == base
+
+
+def _is_mailbox_within(mailbox: str, base: str) -> bool:
+    local, at, host = mailbox.rpartition("@")
+    if not at:
+        return False
+    own_local, base_at, base_host = base.rpartition("@")
+    if base_at:
+        return local == own_local and host.lower() == base_host.lower()
+    return _is_host_within(host.lower(), base.lower())
+
+
+def _host(uri: str) -> str | None:
+    """Return the host that a URI names; None where it names none or an address, which no constraint can speak of."""
+    try:
+        host = urlsplit(uri).hostname
+    except ValueError:
+        return None
+    if not host:
+        return None
+    try:
+        ip_address(host)
+    except ValueError:
+        return host.lower()
+    return None
 
 
 def _is_address_within(

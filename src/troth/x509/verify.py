@@ -1,35 +1,28 @@
-"""Whether a certificate was issued by a given issuer, for a given use, at a given time. RFC 5280 section 6.1, in steps.
+"""Whether a certificate leads to an issuer that is trusted, for a given use, at a given time. RFC 5280 section 6.1.
 
-Small on purpose: no revocation (the registry knows), no policies, no choice between paths. Knows no trust store: the
-caller says whom it trusts. Deny by default: a critical extension that is not understood here is a refusal.
+The steps are numbered: 1 to 7 are `troth.x509.steps`, 8 is `troth.x509.revocation`; a refusal names its own. No
+certificate policies: where a path makes them critical, it is refused. Knows no trust store: the caller says whom it
+trusts, and brings certificates and CRLs; nothing is fetched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
-from typing import Final
+from functools import partial
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509.oid import ExtensionOID
 
-from troth.errors import Fault, Kind, PeerFault
-from troth.limits import CHAIN_CERTIFICATES_MAX
-from troth.x509.algorithms import algorithm_of, is_sound_hash
-from troth.x509.building import EXTENDED_USES
+from troth.errors import Kind, PeerFault
+from troth.limits import CHAIN_CERTIFICATES_MAX, PATH_LINKS_MAX
+from troth.x509 import steps
 from troth.x509.certificates import UNREADABLE, certificate_id, find_extension
-from troth.x509.constraints import names_outside
+from troth.x509.distinguished_names import is_self_issued, same_name
 from troth.x509.profiles import ExtendedUse
+from troth.x509.revocation import not_revoked
+from troth.x509.steps import Refusal
 
-_UNDERSTOOD: Final = frozenset(
-    (
-        ExtensionOID.BASIC_CONSTRAINTS,
-        ExtensionOID.KEY_USAGE,
-        ExtensionOID.EXTENDED_KEY_USAGE,
-        ExtensionOID.NAME_CONSTRAINTS,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    )
-)
+Path = tuple[x509.Certificate, ...]
+"""A leaf, each certificate issued by the next, and the anchor last."""
 
 
 def verify_issued_by(
@@ -37,135 +30,149 @@ def verify_issued_by(
 ) -> None:
     """Return if `issuer` has issued `certificate`, and both are good for `use` (None: any) at the time `at`.
 
-    `below` is the number of CAs between `certificate` and the last one of its chain, for the path length. Raises
-    `PeerFault` (unauthenticated, expired, unsupported, malformed) whose `detail` names the step.
+    `below` is the number of CAs between `certificate` and the last one of its chain, self-issued ones left out, for the
+    path length. Raises `PeerFault` (unauthenticated, expired, unsupported, malformed) whose `detail` names the step.
     """
     try:
-        _1_names_chain(certificate, issuer)
-        _2_signature_holds(certificate, issuer)
-        _3_in_time(certificate, at)
-        _3_in_time(issuer, at)
-        _4_issuer_may_sign(issuer, below)
-        _5_all_critical_understood(certificate)
-        _5_all_critical_understood(issuer)
-        _6_good_for(certificate, use)
-        _6_good_for(issuer, use)
-        _7_names_permitted(certificate, issuer)
+        _verify_link(certificate, issuer, at, use, below)
+        steps.names_permitted(certificate, issuer, is_last=True)
     except UNREADABLE as error:
-        raise PeerFault(Kind.MALFORMED, "a certificate cannot be read", detail=str(error)) from error
+        raise _unreadable(error) from error
 
 
 def verify_chain(
-    chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], *, at: datetime, use: ExtendedUse
+    chain: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    *,
+    at: datetime,
+    use: ExtendedUse | None,
+    crls: Sequence[x509.CertificateRevocationList] | None = None,
 ) -> x509.Certificate:
-    """Return the anchor that `chain` (the leaf first, each certified by the next) leads to at the time `at`.
+    """Return the anchor that `chain` (the leaf first, the others in any order) leads to at the time `at`.
 
-    The last of the chain is one of `anchors` or was issued by one. Stricter than RFC 5280 in that a CA that certifies
-    itself anew counts for the path length too. Raises `PeerFault` as `verify_issued_by` does.
+    The last of the chain may be an anchor itself. With `crls`, which then must tell of every certificate but the
+    anchor, none may be revoked; None asks nobody. An anchor is held to its own validity, constraints and uses, which
+    RFC 5280 leaves open. Raises `PeerFault` as `verify_issued_by` does.
     """
     if not 1 <= len(chain) <= CHAIN_CERTIFICATES_MAX:
-        raise _refusal(0, Kind.UNAUTHENTICATED, f"the chain has not 1 to {CHAIN_CERTIFICATES_MAX} certificates")
+        raise Refusal(0, Kind.UNAUTHENTICATED, f"the chain has not 1 to {CHAIN_CERTIFICATES_MAX} certificates")
+    return find_path(chain[0], chain[1:], anchors, at=at, use=use, crls=crls)[-1]
+
+
+def find_path(
+    leaf: x509.Certificate,
+    others: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    *,
+    at: datetime,
+    use: ExtendedUse | None,
+    crls: Sequence[x509.CertificateRevocationList] | None = None,
+) -> Path:
+    """Return the first good path from `leaf` over any of `others` to one of `anchors`.
+
+    Looks at no more than `PATH_LINKS_MAX` links. Raises `PeerFault` as `verify_issued_by` does: of the paths that there
+    are, the refusal of the one that passed most steps.
+    """
     try:
-        anchor = _anchor_of(chain[-1], anchors)
+        return _Search(tuple(others), tuple(anchors), at, tuple(crls) if crls is not None else None).find(leaf, use)
     except UNREADABLE as error:
-        raise PeerFault(Kind.MALFORMED, "a certificate cannot be read", detail=str(error)) from error
-    path = chain if certificate_id(anchor) == certificate_id(chain[-1]) else (*chain, anchor)
-    if len(path) == 1:
-        raise _refusal(0, Kind.UNAUTHENTICATED, "the chain is an anchor alone")
-    for above_leaf, (certificate, issuer) in enumerate(pairwise(path)):
-        verify_issued_by(certificate, issuer, at=at, use=use, below=above_leaf)
-        for below in path[:above_leaf]:
-            _7_names_permitted(below, issuer)
-    return anchor
+        raise _unreadable(error) from error
 
 
-def _anchor_of(last: x509.Certificate, anchors: Sequence[x509.Certificate]) -> x509.Certificate:
-    for anchor in anchors:
-        if certificate_id(anchor) == certificate_id(last):
-            return anchor
-    for anchor in anchors:
-        if anchor.subject == last.issuer and _is_signed_by(last, anchor):
-            return anchor
-    raise _refusal(0, Kind.UNAUTHENTICATED, "the chain leads to no trusted issuer")
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What is at hand for one verification."""
 
+    others: Path
+    anchors: Path
+    at: datetime
+    crls: tuple[x509.CertificateRevocationList, ...] | None
+    vouched: frozenset[str] = frozenset()
+    """Certificates under way as signers of CRLs, which need not be vouched for again on the way."""
 
-def _1_names_chain(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """RFC 5280, 6.1.3 (a) (4), and 4.2.1.1: the name, and the key identifiers where both have one."""
-    if certificate.issuer.public_bytes() != issuer.subject.public_bytes():
-        raise _refusal(1, Kind.UNAUTHENTICATED, "the certificate names another issuer")
-    theirs = find_extension(certificate, x509.AuthorityKeyIdentifier)
-    own = find_extension(issuer, x509.SubjectKeyIdentifier)
-    if theirs and own and theirs.key_identifier is not None and theirs.key_identifier != own.digest:
-        raise _refusal(1, Kind.UNAUTHENTICATED, "the certificate names another key of its issuer")
+    def find(self, leaf: x509.Certificate, use: ExtendedUse | None) -> Path:
+        if leaf in self.anchors:
+            raise Refusal(0, Kind.UNAUTHENTICATED, "the chain is an anchor alone")
+        last = Refusal(0, Kind.UNAUTHENTICATED, "the chain leads to no trusted issuer")
+        for path in self._paths(leaf):
+            try:
+                self._verify(path, use)
+            except Refusal as refusal:
+                last = max(last, refusal, key=lambda each: each.step)
+            else:
+                return path
+        raise last
 
+    def _paths(self, leaf: x509.Certificate) -> Iterator[Path]:
+        """Yield the paths whose names chain, depth first, those over anchors first."""
+        links = 0
+        waiting: list[Path] = [(leaf,)]
+        while waiting:
+            path = waiting.pop()
+            if len(path) > CHAIN_CERTIFICATES_MAX:
+                continue
+            for issuer in self._issuers(path):
+                links += 1
+                if links > PATH_LINKS_MAX:
+                    return
+                if issuer in self.anchors:
+                    yield (*path, issuer)
+                else:
+                    waiting.append((*path, issuer))
 
-def _2_signature_holds(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """RFC 5280, 6.1.3 (a) (1), by a key and over a hash that are taken here."""
-    try:
-        algorithm_of(issuer.public_key())
-    except Fault as fault:
-        raise _refusal(2, Kind.BAD_KEY, f"the issuer's key is not taken: {fault.message}") from fault
-    if not _is_signed_by(certificate, issuer):
-        raise _refusal(2, Kind.UNAUTHENTICATED, "the certificate is not signed by its issuer")
+    def _issuers(self, path: Path) -> Iterator[x509.Certificate]:
+        for issuer in (*self.anchors, *self.others):
+            if issuer not in path and same_name(issuer.subject, path[-1].issuer):
+                yield issuer
 
+    def _verify(self, path: Path, use: ExtendedUse | None) -> None:
+        for place in reversed(range(len(path) - 1)):
+            certificate, issuer, under = path[place], path[place + 1], path[: place + 1]
+            below = sum(not is_self_issued(each) for each in under[1:])
+            _verify_link(certificate, issuer, self.at, use, below)
+            for each in under:
+                steps.names_permitted(each, issuer, is_last=each is path[0])
+            if self.crls is not None:
+                not_revoked(certificate, self.crls, partial(self._signers, issuer, path[-1]), self.at)
 
-def _3_in_time(certificate: x509.Certificate, at: datetime) -> None:
-    """RFC 5280, 6.1.3 (a) (2); both ends belong to the window (4.1.2.5)."""
-    if at < certificate.not_valid_before_utc:
-        raise _refusal(3, Kind.EXPIRED, "the certificate is not yet valid")
-    if at.replace(microsecond=0) > certificate.not_valid_after_utc:
-        raise _refusal(3, Kind.EXPIRED, "the certificate has expired")
+    def _signers(
+        self, issuer: x509.Certificate, anchor: x509.Certificate, name: x509.Name
+    ) -> Iterator[x509.Certificate]:
+        """Yield who may sign CRLs under `name`: the issuer, the anchor, and whom the same anchor vouches for."""
+        for each in (issuer, anchor):
+            if same_name(each.subject, name):
+                yield each
+        for each in self.others:
+            if each != issuer and same_name(each.subject, name) and self._is_vouched_for(each, anchor):
+                yield each
 
-
-def _4_issuer_may_sign(issuer: x509.Certificate, below: int) -> None:
-    """RFC 5280, 6.1.4 (k) to (n): a CA by its basic constraints and key usage, within its path length."""
-    constraints = find_extension(issuer, x509.BasicConstraints)
-    if constraints is None or not constraints.ca:
-        raise _refusal(4, Kind.UNAUTHENTICATED, "the issuer is no CA")
-    if constraints.path_length is not None and below > constraints.path_length:
-        raise _refusal(4, Kind.UNAUTHENTICATED, "the chain is longer than the issuer allows")
-    usage = find_extension(issuer, x509.KeyUsage)
-    if usage is not None and not usage.key_cert_sign:
-        raise _refusal(4, Kind.UNAUTHENTICATED, "the issuer's key may not sign certificates")
-
-
-def _5_all_critical_understood(certificate: x509.Certificate) -> None:
-    """RFC 5280, 6.1.4 (o) and 6.1.5 (f)."""
-    for extension in certificate.extensions:
-        if extension.critical and extension.oid not in _UNDERSTOOD:
-            name = extension.oid.dotted_string
-            raise _refusal(5, Kind.UNSUPPORTED, f"the critical extension {name} is not understood")
-
-
-def _6_good_for(certificate: x509.Certificate, use: ExtendedUse | None) -> None:
-    """RFC 5280, 4.2.1.12 and 4.2.1.3. A leaf must name its use; a CA that names uses is held to them."""
-    if use is None:
-        return
-    constraints = find_extension(certificate, x509.BasicConstraints)
-    is_ca = constraints is not None and constraints.ca
-    uses = find_extension(certificate, x509.ExtendedKeyUsage)
-    if (uses is None and not is_ca) or (uses is not None and EXTENDED_USES[use] not in uses):
-        raise _refusal(6, Kind.UNAUTHENTICATED, f"the certificate is not for {use}")
-    usage = find_extension(certificate, x509.KeyUsage)
-    if not is_ca and usage is not None and not usage.digital_signature:
-        raise _refusal(6, Kind.UNAUTHENTICATED, "the certificate's key may not sign")
-
-
-def _7_names_permitted(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """RFC 5280, 6.1.3 (b) and (c)."""
-    if names_outside(certificate, issuer):
-        raise _refusal(7, Kind.UNAUTHENTICATED, "the certificate holds names that its issuer may not certify")
-
-
-def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        if not is_sound_hash(certificate.signature_hash_algorithm):
+    def _is_vouched_for(self, signer: x509.Certificate, anchor: x509.Certificate) -> bool:
+        usage = find_extension(signer, x509.KeyUsage)
+        if usage is None or not usage.crl_sign:
             return False
-        certificate.verify_directly_issued_by(issuer)
-    except (*UNREADABLE, InvalidSignature):
-        return False
-    return True
+        identity = certificate_id(signer)
+        if identity in self.vouched:
+            return True
+        try:
+            _Search(self.others, (anchor,), self.at, self.crls, self.vouched | {identity}).find(signer, None)
+        except PeerFault:
+            return False
+        return True
 
 
-def _refusal(step: int, kind: Kind, message: str) -> PeerFault:
-    return PeerFault(kind, message, detail=f"verification, step {step}")
+def _verify_link(
+    certificate: x509.Certificate, issuer: x509.Certificate, at: datetime, use: ExtendedUse | None, below: int
+) -> None:
+    steps.names_chain(certificate, issuer)
+    steps.signature_holds(certificate, issuer)
+    steps.in_time(certificate, at)
+    steps.in_time(issuer, at)
+    steps.issuer_may_sign(issuer, below)
+    steps.all_critical_understood(certificate)
+    steps.all_critical_understood(issuer)
+    steps.good_for(certificate, use)
+    steps.good_for(issuer, use)
+
+
+def _unreadable(error: Exception) -> PeerFault:
+    return PeerFault(Kind.MALFORMED, "a certificate or CRL cannot be read", detail=str(error))
