@@ -156,7 +156,10 @@ def test_4_only_a_ca_may_sign(maker: Maker, extensions: tuple[tuple[x509.Extensi
 def test_4_path_length(maker: Maker) -> None:
     leaf = maker.device().certificate
     assert _refused(leaf, maker.devices.certificate, below=1) == (Kind.UNAUTHENTICATED, "step 4")
-    assert _refused(maker.devices.certificate, maker.root.certificate, below=2) == (Kind.UNAUTHENTICATED, "step 4")
+    allowed = maker.profiles["root"].ca
+    assert allowed is not None
+    below = allowed.path_length + 1
+    assert _refused(maker.devices.certificate, maker.root.certificate, below=below) == (Kind.UNAUTHENTICATED, "step 4")
 
 
 def test_5_a_critical_extension_that_is_not_understood(maker: Maker) -> None:
