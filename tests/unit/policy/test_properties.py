@@ -81,6 +81,15 @@ def test_a_grant_decides_what_the_reference_decides(
     check(written, described, requests)
 
 
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(written=POLICIES, described=CONTEXTS, requests=MANY_REQUESTS)
+def test_a_grant_decides_what_the_reference_decides_often(
+    written: list[Json], described: Json, requests: list[Request]
+) -> None:
+    check(written, described, requests)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @settings(max_examples=30_000)
