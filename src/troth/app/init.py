@@ -12,37 +12,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from troth.app.cabinet import FileCabinet
+from troth.app.doors import OPERATOR, SERVERS, Doors, own_names
 from troth.app.home import Home, open_home
 from troth.app.profiles import built_in_profiles
-from troth.app.settings import Settings, build_settings, parse_address
+from troth.app.settings import Settings, build_settings
 from troth.app.settings_file import render_settings
 from troth.app.wiring.database import find_database
-from troth.app.wiring.door import open_door
+from troth.app.wiring.door import open_crl_door
 from troth.app.wiring.signer import open_signer
-from troth.authority.hierarchy import INIT, found
-from troth.authority.issue import CEREMONY
-from troth.authority.settle import issue
+from troth.authority.ceremony import Ceremony
+from troth.authority.hierarchy import INIT, apply_profiles, found, found_root
+from troth.authority.roots import register_root
+from troth.authority.status.publish import scopes_of
 from troth.clock import Clock
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.keys.file import generate, write_key
 from troth.keys.files import PUBLIC, write_private
-from troth.keys.requests import build_request
-from troth.registry.issuers import chain_of, get_issuer, list_issuers
+from troth.registry.issuers import get_issuer, list_issuers
 from troth.store import migrate, revision
 from troth.store.connect import Database, connect
 from troth.store.read import read
 from troth.x509.algorithms import KeyAlgorithm
-from troth.x509.certificates import render_chain
 from troth.x509.profiles import Purpose
-from troth.x509.requests import parse_request
 
 STAGING: Final = ".init"
 COMPLETE: Final = "complete"
 MARKER: Final = "troth.toml"
-SERVERS: Final = ("gateway", "web")
-OPERATOR: Final = "operator"
 HOME_INITIALISED: Final = "home.initialised"
 _FOLDERS: Final = ("root", "keys", "servers", "operator", "data", "run")
 _OURS: Final = frozenset({STAGING, "root.pem", "journal.pub", *_FOLDERS, MARKER})
@@ -55,11 +54,26 @@ class Birth:
     name: str
     public_url: str
     passphrase: bytes | None
+    root: x509.Certificate | None = None
+    """The site's root, whose key is on another machine; the CAs below it are then asked for and imported."""
+    root_only: bool = False
+    """Make the root and nothing below it: for a machine that only signs."""
 
 
-def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: Clock) -> bool:
-    """Make a home at `path`; return False when there is one already, which only gets the newest schema.
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """What came of it."""
 
+    created: bool
+    """Whether a home was made; there was one already otherwise."""
+    certified: tuple[str, ...]
+    """Which of the home's own keys got a certificate, or a new one: ``gateway``, ``web``, ``operator``."""
+
+
+def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: Clock) -> Initialised:
+    """Make a home at `path`, unless there is one already.
+
+    That one gets the newest schema, and certificates for those of its own doors that have none or need new ones.
     Finishes what an earlier call left. Raises `Fault`: misconfigured (names, URL, a folder that is not ours or cannot
     be written), conflict (a database that already has a hierarchy; a home of another site; a call at the same time).
     """
@@ -71,7 +85,7 @@ def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: 
         _, settings = open_home(path, environment)
         _require_same(settings, birth)
         _upgrade(home, settings)
-        return False
+        return Initialised(False, _complete(home, settings, birth, clock))
     tables: dict[str, object] = {"site": {"name": birth.name, "public_url": birth.public_url}}
     settings = build_settings(tables, environment, source="troth init")
     try:
@@ -85,7 +99,7 @@ def initialise(path: Path, birth: Birth, environment: Mapping[str, str], clock: 
             _move_in(staging, home)
     except OSError as error:
         raise Fault(Kind.MISCONFIGURED, f"cannot make a home in {path}: {error.strerror}") from error
-    return True
+    return Initialised(True, tuple(name for name in (*SERVERS, OPERATOR) if home.chain_of(name).exists()))
 
 
 def _upgrade(home: Home, settings: Settings) -> None:
@@ -97,6 +111,19 @@ def _upgrade(home: Home, settings: Settings) -> None:
     try:
         revision.require(db)
         migrate.upgrade(db)
+    finally:
+        db.dispose()
+
+
+def _complete(home: Home, settings: Settings, birth: Birth, clock: Clock) -> tuple[str, ...]:
+    """Certify doors that have no certificate yet, and renew those that near their end, where their CA's key is here."""
+    db = find_database(home, settings)
+    try:
+        doors = Doors(home, settings, db, clock, FileCabinet(home.path, birth.passphrase), INIT)
+        made = doors.certify_missing()
+        made += [name for name in doors.renew_due() if name not in made]
+        doors.write_roots()
+        return tuple(made)
     finally:
         db.dispose()
 
@@ -160,23 +187,26 @@ def _build(home: Home, settings: Settings, birth: Birth, clock: Clock) -> None:
 
 def _found(home: Home, settings: Settings, birth: Birth, db: Database, clock: Clock) -> None:
     cabinet = FileCabinet(home.path, birth.passphrase)
-    names = _own_names(settings)
-    hierarchy = found(
-        db,
-        clock,
-        site=settings.site.name,
-        names=names,
-        public_url=settings.site.public_url,
-        profiles=tuple(built_in_profiles().values()),
-        cabinet=cabinet,
-    )
-    write_private(home.root_certificate, render_chain([hierarchy.root.certificate]), mode=PUBLIC)
-    ceremony = _Ceremony(db, clock, cabinet, birth, settings.site.public_url)
-    for server in SERVERS:
-        ceremony.certify(home.servers / server, "server", Purpose.SERVERS, settings.site.name, names)
-    ceremony.certify(home.operator / OPERATOR, "operator", Purpose.OPERATORS, OPERATOR, ())
+    profiles = tuple(built_in_profiles().values())
+    site, public_url = settings.site.name, settings.site.public_url
+    if birth.root is not None:
+        apply_profiles(db, clock, profiles, INIT)
+        register_root(Ceremony(db, clock, public_url, cabinet, INIT), birth.root)
+    elif birth.root_only:
+        found_root(db, clock, site=site, public_url=public_url, profiles=profiles, cabinet=cabinet)
+    else:
+        names = own_names(settings)
+        found(db, clock, site=site, names=names, public_url=public_url, profiles=profiles, cabinet=cabinet)
+    doors = Doors(home, settings, db, clock, cabinet, INIT)
+    doors.write_roots()
+    doors.certify_missing()
+    if birth.root is None:
+        # The root's key is at hand now, and then in a safe: the first CRL is good for a year.
+        with read(db) as connection:
+            root = get_issuer(connection, Purpose.ROOT)
+        open_crl_door(db, cabinet, public_url, (Purpose.ROOT,)).publish(db, clock, INIT, root, scopes_of(root))
     with change(db, clock, INIT) as changing:
-        changing.record(HOME_INITIALISED, settings.site.name, public_url=settings.site.public_url)
+        changing.record(HOME_INITIALISED, site, public_url=public_url)
     _sign_journal(home, settings, birth, db, clock)
 
 
@@ -186,48 +216,6 @@ def _sign_journal(home: Home, settings: Settings, birth: Birth, db: Database, cl
     signer = open_signer(home, settings, db, clock, birth.passphrase)
     write_private(home.verifier_key, f"{signer.verifier.render()}\n".encode(), mode=PUBLIC)
     signer.sign(first=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ceremony:
-    """What it takes to certify the home's own keys, before anything of it runs."""
-
-    db: Database
-    clock: Clock
-    cabinet: FileCabinet
-    birth: Birth
-    public_url: str
-
-    def certify(
-        self, path: Path, profile: str, purpose: Purpose, name: str, alternative_names: tuple[str, ...]
-    ) -> None:
-        """Write ``PATH.key`` and ``PATH.pem``, the chain without the root."""
-        key = generate(KeyAlgorithm.P256)
-        write_key(path.with_suffix(".key"), key, self.birth.passphrase)
-        certificate = issue(
-            self.db,
-            self.clock,
-            open_door(self.db, self.cabinet, self.public_url),
-            INIT,
-            profile=profile,
-            request=parse_request(build_request(key, name)),
-            name=name,
-            alternative_names=alternative_names,
-            method=CEREMONY,
-            proof={},
-            public_url=self.public_url,
-        )
-        with read(self.db) as connection:
-            above = chain_of(connection, get_issuer(connection, purpose).issuer_id)
-        write_private(path.with_suffix(".pem"), render_chain([certificate, *above[:-1]]), mode=PUBLIC)
-
-
-def _own_names(settings: Settings) -> tuple[str, ...]:
-    """Return what stands in our servers' certificates: the site, and this machine's own names where it is local."""
-    listen = settings.listen
-    hosts = {parse_address(each)[0] for each in (listen.mqtt, listen.https, listen.operators)}
-    local = ("localhost", "127.0.0.1", "::1") if hosts <= {"localhost", "127.0.0.1", "::1"} else ()
-    return tuple(dict.fromkeys((settings.site.name, *local)))
 
 
 def _move_in(staging: Path, home: Home) -> None:

@@ -37,7 +37,7 @@ def consistency_path(connection: Connection, first: int, second: int) -> list[by
 
 def _fetch(connection: Connection, nodes: Sequence[Node]) -> list[bytes]:
     numbers = {node.last_leaf + 1 for node in nodes}
-    rows: dict[int, bytes] = dict(connection.execute(_NODES, {"numbers": list(numbers)}).tuples().all())
+    rows = {row[0]: row[1] for row in connection.execute(_NODES, {"numbers": list(numbers)})}
     found = []
     for node in nodes:
         at = node.level * HASH_BYTES
