@@ -50,6 +50,10 @@ class Home:
         """The first operator's key and chain."""
         return self.path / "operator"
 
+    def chain_of(self, name: str) -> Path:
+        """The certificate of one of our own doors, or of the first operator, with those above it."""
+        return (self.operator if name == "operator" else self.servers) / f"{name}.pem"
+
     @property
     def checkpoint_key(self) -> Path:
         """The key that signs the journal's checkpoints."""

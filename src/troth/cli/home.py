@@ -12,6 +12,7 @@ import typer
 
 from troth.app import init as birth
 from troth.app import logs, supervisor
+from troth.app.doors import SERVERS
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.app.status import describe
@@ -22,6 +23,9 @@ from troth.cli.server import HOME, HomeOption, JsonOption, opened
 from troth.clock import SystemClock
 from troth.errors import Fault, Kind
 from troth.keys.file import read_key, render_key
+from troth.keys.files import read_bounded
+from troth.limits import KEY_FILE_BYTES_MAX
+from troth.x509.certificates import parse_certificate
 
 
 def init(
@@ -31,27 +35,41 @@ def init(
     ] = "",
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase to encrypt the keys.")] = False,
     passphrase_file: PassphraseFileOption = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="ROOT.pem", help="The root's certificate, whose key is on another machine."),
+    ] = None,
+    root_only: Annotated[
+        bool, typer.Option("--root-only", help="Make the root and nothing below it: a machine that only signs.")
+    ] = False,
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Make a home: a CA hierarchy, keys, settings and database. Needs no network.
 
-    Doing it again changes nothing. The root's key is in HOME/root: take it to a safe once this is done.
+    Doing it again renews the certificates of the home's own doors where they near their end or their CA was rolled
+    over, and changes nothing else. The root's key is in HOME/root: take it to a safe once this is done.
     """
     logs.configure("init", "console", level=logging.WARNING)
     if not Home(home.absolute()).exists:
         name = name or _ask("The site's name", "localhost", "--name")
         public_url = public_url or _ask("Its public URL", f"http://{name}:8080", "--public-url")
     secret = prompt_passphrase(confirm=True) if passphrase else read_passphrase(passphrase_file)
-    made = birth.initialise(home, birth.Birth(name, public_url, secret), os.environ, SystemClock())
+    if root is not None and root_only:
+        raise Fault(
+            Kind.MALFORMED, "a root is made here or elsewhere", hint="give --root FILE or --root-only, not both"
+        )
+    given = parse_certificate(read_bounded(root, KEY_FILE_BYTES_MAX)) if root is not None else None
+    wanted = birth.Birth(name, public_url, secret, given, root_only)
+    done = birth.initialise(home, wanted, os.environ, SystemClock())
     _, settings = open_home(home, os.environ)
-    value = {"home": str(home.absolute()), "name": settings.site.name, "created": made}
-    text = (
-        f"made a home of {settings.site.name} in {home}" if made else f"{home} is a home already: nothing was changed"
-    )
-    answer(value, text, as_json=as_json)
-    if made:
-        say(f"give devices {home}/root.pem; take {home}/root to a safe; then: troth up --home {home}")
+    certified = list(done.certified)
+    value = {
+        "home": str(home.absolute()), "name": settings.site.name, "created": done.created, "certified": certified
+    }  # fmt: skip
+    answer(value, _init_text(home, settings.site.name, done), as_json=as_json)
+    if done.created:
+        say(_next_step(home, root_given=given is not None, root_only=root_only))
 
 
 def up(
@@ -122,10 +140,31 @@ def _secrets(home: Home, settings: Settings, passphrase_file: str | None) -> sup
     return supervisor.Secrets(passphrase.decode() if passphrase else None, keys)
 
 
+def _init_text(home: Path, site: str, done: birth.Initialised) -> str:
+    if done.created:
+        return f"made a home of {site} in {home}"
+    what = f"certified {', '.join(done.certified)} anew" if done.certified else "nothing was changed"
+    return f"{home} is a home already: {what}"
+
+
+def _next_step(home: Path, *, root_given: bool, root_only: bool) -> str:
+    if root_given:
+        return f"ask for its CAs: troth ca request devices --home {home}; then servers, operators; docs/hierarchy.md"
+    if root_only:
+        return f"give the other machine {home}/root.pem; sign its requests: troth ca sign --home {home}"
+    return f"give devices {home}/root.pem; take {home}/root to a safe; then: troth up --home {home}"
+
+
 def _server_keys(home: Home, passphrase: bytes | None) -> dict[str, str]:
+    missing = [server for server in SERVERS if not home.chain_of(server).exists()]
+    if missing:
+        raise Fault(
+            Kind.MISCONFIGURED,
+            f"this home has no certificate for its {' and '.join(missing)}",
+            hint="have its CAs signed and imported (troth ca list), then: troth init",
+        )
     return {
-        server: render_key(read_key(home.servers / f"{server}.key", passphrase), None).decode()
-        for server in birth.SERVERS
+        server: render_key(read_key(home.servers / f"{server}.key", passphrase), None).decode() for server in SERVERS
     }
 
 

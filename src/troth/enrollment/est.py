@@ -3,26 +3,20 @@
 RFC 7030 sections 4.1 and 4.2. simplereenroll, serverkeygen, csrattrs and fullcmc are not offered.
 """
 
-from collections.abc import Sequence
-from typing import Final
-
 from troth.enrollment.flow import Enrolled, Enrollment
 from troth.enrollment.proofs.token import TokenClaim
 from troth.protocols.est import Credentials, parse_body, render_certificates
-from troth.registry.issuers import Issuer
-from troth.x509.profiles import Purpose
+from troth.registry.trust import TrustBundle
 from troth.x509.requests import parse_request
 
-_TOLD: Final = (Purpose.ROOT, Purpose.DEVICES)
 
+def cacerts(bundle: TrustBundle) -> bytes:
+    """Return the body of /cacerts: the roots in force, what leads from one to another, the issuing CAs of devices.
 
-def cacerts(issuers: Sequence[Issuer]) -> bytes:
-    """Return the body of /cacerts for a site with these issuers: its roots and the issuing CAs of its devices.
-
-    Those of every generation (section 4.1.3). Who has no root yet must not take it from here: nothing proves this
-    answer but a root.
+    Those of every generation that is in force (section 4.1.3). Who has no root yet must not take it from here: nothing
+    proves this answer but a root.
     """
-    return render_certificates([issuer.certificate for issuer in issuers if issuer.purpose in _TOLD])
+    return render_certificates(bundle.certificates)
 
 
 async def simpleenroll(enrollment: Enrollment, credentials: Credentials, body: bytes) -> tuple[Enrolled, bytes]:

@@ -24,7 +24,7 @@ from troth.policy.context import Thing
 from troth.policy.document import parse_document
 from troth.policy.statement import Document
 from troth.registry.certificates import CertificateState
-from troth.registry.issuers import find_issuer
+from troth.registry.issuers import Issuer, find_issuer
 from troth.registry.principals import AttachedPolicy, Principal, find_principal
 from troth.store.connect import Database
 from troth.store.read import read
@@ -49,7 +49,7 @@ class Known:
     not_after: datetime
     issuer_id: str
     purpose: Purpose | None
-    """What its issuer certifies; None when the issuer is not known here."""
+    """What its issuer certifies; None when nothing that it has certified is taken, or it is not known here."""
     method: str
     """How its holder proved who it is when it was issued."""
     attributes: CertificateAttributes
@@ -147,10 +147,10 @@ class Principals:
                     found[certificate_id] = None
                     continue
                 issuer = find_issuer(connection, principal.certificate.issuer_id)
-                found[certificate_id] = self._understood(principal, issuer.purpose if issuer else None)
+                found[certificate_id] = self._understood(principal, issuer)
         return position, found
 
-    def _understood(self, principal: Principal, purpose: Purpose | None) -> Known:
+    def _understood(self, principal: Principal, issuer: Issuer | None) -> Known:
         row = principal.certificate
         return Known(
             certificate_id=row.certificate_id,
@@ -158,7 +158,8 @@ class Principals:
             not_before=row.not_before,
             not_after=row.not_after,
             issuer_id=row.issuer_id,
-            purpose=purpose,
+            # Of one that is retired or revoked nothing is taken any more.
+            purpose=issuer.purpose if issuer is not None and issuer.is_trusted else None,
             method=row.method,
             attributes=attributes(x509.load_der_x509_certificate(row.der)),
             things=tuple(Thing(each.name, each.type, each.attributes, each.exclusive) for each in principal.things),
@@ -215,7 +216,7 @@ def touched_by(entry: Entry) -> Iterator[Key]:
                 yield named, str(entry.data[field])
 
 
-_UNTOUCHING: Final = frozenset({"token", "profile", "home", "type"})
+_UNTOUCHING: Final = frozenset({"token", "profile", "home", "type", "trust"})
 _BEGINNINGS: Final = frozenset({"intended", "refused"})
 """Of certificates: there is none yet."""
 _NAMING: Final = {"certificate_id": "certificate", "thing": "thing", "policy": "policy"}

@@ -66,6 +66,10 @@ class Gateway:
         self._run(self._ticking())
         await self._door.open(listening)
 
+    def show(self, server_tls: ServerTLS) -> None:
+        """Show and demand what `server_tls` says from the next connection on."""
+        self._door.show(server_tls)
+
     async def failed(self) -> None:
         """Wait for ever; raise what broke a part that should have gone on for ever."""
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)

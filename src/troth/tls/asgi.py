@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import format_datetime
 from typing import Final
 
@@ -19,9 +20,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from troth.clock import Clock
-from troth.errors import PeerFault
+from troth.errors import Bug, PeerFault
 from troth.limits import Limits
-from troth.tls.context import CIPHERS_TLS12, CIPHERS_TLS13
+from troth.tls.context import CIPHERS_TLS12, CIPHERS_TLS13, ServerTLS
 from troth.tls.peer import PeerTLS
 from troth.tls.protocol import Acceptor
 
@@ -76,6 +77,12 @@ class HTTPServer:
         """Begin to accept connections on `sock`."""
         self._tell_date()
         self._listener = await asyncio.get_running_loop().create_server(self._protocol, sock=sock)
+
+    def show(self, server_tls: ServerTLS) -> None:
+        """Show and demand what `server_tls` says from the next connection on. For a server with an acceptor."""
+        if self.acceptor is None:
+            raise Bug("a server in the clear shows no certificate")
+        self.acceptor = replace(self.acceptor, tls=server_tls)
 
     async def close(self, grace_s: float) -> None:
         """Accept no more, let answers under way end within `grace_s` seconds, then end what is left."""

@@ -36,7 +36,7 @@ def require_operator(connection: Connection, identity: str, now: datetime) -> No
     if row is None:
         raise _forbidden(f"certificate {identity} is not registered")
     issuer = find_issuer(connection, row.issuer_id)
-    if issuer is None or issuer.purpose is not Purpose.OPERATORS:
+    if issuer is None or issuer.purpose is not Purpose.OPERATORS or not issuer.is_trusted:
         raise _forbidden(f"certificate {identity} is no operator's")
     if row.state is not CertificateState.ACTIVE:
         raise _forbidden(f"certificate {identity} is {row.state.lower()}")

@@ -24,7 +24,7 @@ CLOCK = SystemClock()
 
 
 def make(path: Path, birth: Birth = BIRTH) -> bool:
-    return initialise(path, birth, {}, CLOCK)
+    return initialise(path, birth, {}, CLOCK).created
 
 
 def files_of(path: Path) -> dict[str, bytes]:
@@ -159,7 +159,7 @@ def cut_at(patched: pytest.MonkeyPatch, step: str) -> None:
 
     match step:
         case "found":
-            patched.setattr(init._Ceremony, "certify", cut)
+            patched.setattr(init.Doors, "certify_missing", cut)
         case "mark":
             patched.setattr(init, "write_private", cut_write)
         case _:

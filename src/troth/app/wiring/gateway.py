@@ -1,8 +1,10 @@
 """The process that devices connect to: MQTT, EST and what is public."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
+from troth.app.wiring.doors import keep_shown
 from troth.app.wiring.parts import GRACE_S, Job, Ready, listening, parts, server_tls, until, worker_name
 from troth.clock import SystemClock
 from troth.gateway.http.serve import serve_http
@@ -46,8 +48,18 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                 public=listening(job, "public"),
             )
             try:
+
+                def make() -> Callable[[], None]:
+                    mqtt, https = door_tls(ClientAuth.REQUIRED), door_tls(ClientAuth.OPTIONAL)
+
+                    def show() -> None:
+                        gateway.show(mqtt)
+                        doors.show(https)
+
+                    return show
+
                 ready()
-                await until(stop, gateway.failed(), doors.failed())
+                await until(stop, gateway.failed(), doors.failed(), keep_shown(db, clock, make))
             finally:
                 await doors.close(GRACE_S)
         finally:

@@ -44,7 +44,9 @@ def server_tls(
 ) -> ServerTLS:
     """Return a door's TLS. Peers' issuing CAs are its anchors, not the root: each vouches for one kind of peer."""
     with read(db) as connection:
-        anchors = tuple(issuer.certificate for issuer in list_issuers(connection) if issuer.purpose is peers)
+        anchors = tuple(
+            issuer.certificate for issuer in list_issuers(connection) if issuer.purpose is peers and issuer.is_trusted
+        )
     chain = parse_chain(read_bounded(home.servers / f"{name}.pem", KEY_FILE_BYTES_MAX))
     return ServerTLS(
         ServerIdentity(chain, parse_key(key_pem.encode(), None).servable_key),

@@ -12,6 +12,7 @@ from troth.authority.derive import CERTIFICATES_PATH
 from troth.enrollment.est import cacerts
 from troth.journal.record import Entry
 from troth.registry.issuers import list_issuers
+from troth.registry.trust import TrustBundle, trust_bundle
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.profiles import Purpose
@@ -28,6 +29,8 @@ class Issuers:
         """Over how many CRLs each issuer's certificates are spread, the root's too."""
         self.cacerts: bytes = b""
         """The body of EST's /cacerts."""
+        self.bundle = TrustBundle((), (), ())
+        """What it holds."""
         self.devices: tuple[x509.Certificate, ...] = ()
         """The issuing CAs of devices."""
 
@@ -35,14 +38,16 @@ class Issuers:
         """Read them from the registry. Blocks. Raises `Fault` (unavailable)."""
         with read(self._db) as connection:
             issuers = list_issuers(connection)
+            bundle = trust_bundle(connection)
         self.files = {
             f"{CERTIFICATES_PATH}{issuer.issuer_id}.cer": issuer.certificate.public_bytes(Encoding.DER)
             for issuer in issuers
             if issuer.purpose is not Purpose.ROOT
         }
         self.shards = {issuer.issuer_id: issuer.shards for issuer in issuers}
-        self.cacerts = cacerts(issuers)
-        self.devices = tuple(issuer.certificate for issuer in issuers if issuer.purpose is Purpose.DEVICES)
+        self.bundle = bundle
+        self.cacerts = cacerts(bundle)
+        self.devices = tuple(issuer.certificate for issuer in bundle.devices)
 
 
 def tells_of_issuers(entries: Sequence[Entry]) -> bool:

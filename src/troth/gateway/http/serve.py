@@ -66,6 +66,11 @@ class HTTPDoors:
         self._servers.append(await serve(est, https, self._clock, limits, acceptor))
         self._servers.append(await serve(StatusDoor(self.issuers, self._crls, ocsp), public, self._clock, limits))
 
+    def show(self, server_tls: ServerTLS) -> None:
+        """Show and demand what `server_tls` says from the next connection on."""
+        https, _public = self._servers
+        https.show(server_tls)
+
     async def failed(self) -> None:
         """Wait for ever; raise what broke the part that should have gone on for ever."""
         assert self._following is not None, "start comes first"

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Final, cast
 
 from troth.gateway.mqtt.gate import Gate
@@ -44,6 +45,10 @@ class Door:
         """Accept from now on."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, sock=listening)
+
+    def show(self, server_tls: ServerTLS) -> None:
+        """Show and demand what `server_tls` says from the next connection on; those that are open stay as they are."""
+        self._acceptor = replace(self._acceptor, tls=server_tls)
 
     def close(self) -> None:
         """Accept no more, and end the handshakes that are under way."""
