@@ -4,6 +4,7 @@
 RFC 5280 sections 4.1 and 4.1.1.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from cryptography import x509
@@ -27,17 +28,30 @@ class _Validity:
 
 
 @asn1.sequence
+class _Extension:
+    type: x509.ObjectIdentifier
+    critical: Annotated[bool, asn1.Default(False)]
+    value: bytes
+
+
+@asn1.sequence
+class _NamePart:
+    type: x509.ObjectIdentifier
+    value: asn1.TLV
+
+
+@asn1.sequence
 class _Certificate:
     version: Annotated[int, asn1.Explicit(0), asn1.Default(0)]
     serial: int
     algorithm: asn1.TLV
     issuer: asn1.TLV
     validity: _Validity
-    subject: asn1.TLV
+    subject: list[asn1.SetOf[_NamePart]]
     public_key: asn1.TLV
     issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
     subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
-    extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
+    extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
 
 
 def assemble_signed(content: bytes, algorithm: KeyAlgorithm, signature: bytes) -> bytes:
@@ -58,8 +72,70 @@ def signature_identifiers(certificate: x509.Certificate) -> tuple[bytes, bytes]:
     return asn1.encode_der(inner.algorithm), asn1.encode_der(signed.algorithm)
 
 
-def validity_times(certificate: x509.Certificate) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-    """Return not-before and not-after as they are encoded: (tag, characters) of each."""
-    validity = asn1.decode_der(_Certificate, certificate.tbs_certificate_bytes).validity
-    before, after = validity.not_before, validity.not_after
-    return (bytes(before.tag_bytes), bytes(before.data)), (bytes(after.tag_bytes), bytes(after.data))
+@dataclass(frozen=True, slots=True)
+class EncodedTime:
+    """A time as it is written."""
+
+    tag: bytes
+    characters: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedExtension:
+    """An extension as it is written."""
+
+    type: x509.ObjectIdentifier
+    critical: bool
+    value: bytes
+    """DER, without the octet string around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamePart:
+    """One attribute of a name as it is written."""
+
+    type: x509.ObjectIdentifier
+    tag: bytes
+    """Which kind of string."""
+    characters: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedParts:
+    """The parts of a certificate as they are encoded."""
+
+    inner_algorithm: bytes
+    """The DER AlgorithmIdentifier inside what is signed."""
+    outer_algorithm: bytes
+    """And the one beside the signature."""
+    not_before: EncodedTime
+    not_after: EncodedTime
+    subject: tuple[tuple[NamePart, ...], ...]
+    """By relative distinguished name."""
+    has_unique_identifiers: bool
+    extensions: tuple[EncodedExtension, ...] | None
+    """None where there is no list of extensions at all."""
+
+
+def read_parts(certificate: x509.Certificate) -> EncodedParts:
+    """Return how a certificate is encoded. Raises `ValueError` on what is not DER."""
+    outer = asn1.decode_der(_Signed, certificate.public_bytes(Encoding.DER)).algorithm
+    inner = asn1.decode_der(_Certificate, certificate.tbs_certificate_bytes)
+    before, after = inner.validity.not_before, inner.validity.not_after
+    return EncodedParts(
+        inner_algorithm=asn1.encode_der(inner.algorithm),
+        outer_algorithm=asn1.encode_der(outer),
+        not_before=EncodedTime(bytes(before.tag_bytes), bytes(before.data)),
+        not_after=EncodedTime(bytes(after.tag_bytes), bytes(after.data)),
+        subject=tuple(tuple(_name_part(part) for part in each.as_list()) for each in inner.subject),
+        has_unique_identifiers=inner.issuer_id is not None or inner.subject_id is not None,
+        extensions=None if inner.extensions is None else tuple(_extension(each) for each in inner.extensions),
+    )
+
+
+def _name_part(part: _NamePart) -> NamePart:
+    return NamePart(part.type, bytes(part.value.tag_bytes), bytes(part.value.data))
+
+
+def _extension(extension: _Extension) -> EncodedExtension:
+    return EncodedExtension(extension.type, extension.critical, extension.value)

@@ -224,7 +224,7 @@ def test_what_was_linted_under_another_profile_is_not_signed(
 ) -> None:
     intent = intend(authority)
     with change(authority.db, clock, "operator:test") as changing:
-        text = built_in_profiles()["device"].replace('["digital-signature"]', '["digital-signature", "key-agreement"]')
+        text = built_in_profiles()["device"].replace("ocsp = true", "ocsp = false")
         apply_profile(changing, text)
     settled = settle(authority.db, clock, door, intent.intent_id)
     assert settled.refused().kind is Kind.REJECTED

@@ -6,17 +6,14 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from troth.x509.certificates import find_extension
 from troth.x509.lint.rule import Case, Rule
 
 _METHODS: Final = (AuthorityInformationAccessOID.CA_ISSUERS, AuthorityInformationAccessOID.OCSP)
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.AuthorityInformationAccess)
+    found = case.find(x509.AuthorityInformationAccess)
     methods = [access.access_method for access in found or ()]
-    if found is not None and not methods:
-        yield "it is empty"
     for access in found or ():
         if access.access_method not in _METHODS:
             yield f"access method {access.access_method.dotted_string} is not one that is written here"

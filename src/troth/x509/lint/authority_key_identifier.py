@@ -10,7 +10,7 @@ from troth.x509.lint.rule import Case, Rule
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.AuthorityKeyIdentifier)
+    found = case.find(x509.AuthorityKeyIdentifier)
     if found is None:
         if not case.is_self_signed:
             yield "the authority key identifier is missing"

@@ -5,12 +5,11 @@ from typing import Final
 
 from cryptography import x509
 
-from troth.x509.certificates import find_extension
 from troth.x509.lint.rule import Case, Rule
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.BasicConstraints)
+    found = case.find(x509.BasicConstraints)
     if found is None:
         yield "the basic constraints are missing"
         return

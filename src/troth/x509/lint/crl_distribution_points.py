@@ -5,14 +5,13 @@ from typing import Final
 
 from cryptography import x509
 
-from troth.x509.certificates import find_extension
 from troth.x509.lint.rule import Case, Rule
 from troth.x509.profiles import CrlKind
 from troth.x509.serials import shard_of
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.CRLDistributionPoints)
+    found = case.find(x509.CRLDistributionPoints)
     wanted = case.profile.crl
     if found is None:
         if wanted is not CrlKind.NONE:

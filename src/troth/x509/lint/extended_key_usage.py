@@ -11,7 +11,7 @@ from troth.x509.lint.rule import Case, Rule
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.ExtendedKeyUsage)
+    found = case.find(x509.ExtendedKeyUsage)
     expected = {EXTENDED_USES[use] for use in case.profile.extended_key_usage}
     if case.profile.ca is None and not found:
         yield "a leaf must say what it is for"

@@ -25,12 +25,12 @@ _CRITICAL: Final = {
 
 
 def _check(case: Case) -> Iterator[str]:
-    for extension in case.certificate.extensions:
-        critical = _CRITICAL.get(extension.oid)
+    for extension in case.parts.extensions or ():
+        critical = _CRITICAL.get(extension.type)
         if critical is None:
-            yield f"extension {extension.oid.dotted_string} is not one that is written here"
+            yield f"extension {extension.type.dotted_string} is not one that is written here"
         elif critical is not extension.critical:
-            yield f"extension {extension.oid.dotted_string} must{'' if critical else ' not'} be critical"
+            yield f"extension {extension.type.dotted_string} must{'' if critical else ' not'} be critical"
 
 
 KNOWN_EXTENSIONS: Final = Rule("known-extensions", "RFC 5280, 4.2", _check)

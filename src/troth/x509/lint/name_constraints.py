@@ -6,13 +6,12 @@ from typing import Final
 from cryptography import x509
 
 from troth.errors import Fault
-from troth.x509.certificates import find_extension
 from troth.x509.constraints import names_outside
 from troth.x509.lint.rule import Case, Rule
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.NameConstraints)
+    found = case.find(x509.NameConstraints)
     wanted = case.profile.ca is not None and case.profile.ca.name_constraints
     if wanted and not (found and found.permitted_subtrees):
         yield f"profile {case.profile.name!r} needs permitted names"

@@ -5,12 +5,11 @@ from typing import Final
 
 from cryptography import x509
 
-from troth.x509.certificates import find_extension
 from troth.x509.lint.rule import Case, Rule
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.OCSPNoCheck)
+    found = case.find(x509.OCSPNoCheck)
     if case.profile.is_ocsp_signer and found is None:
         yield "id-pkix-ocsp-nocheck is missing"
     if not case.profile.is_ocsp_signer and found is not None:

@@ -9,13 +9,13 @@ from troth.x509.lint.rule import Case, Rule
 
 
 def _check(case: Case) -> Iterator[str]:
-    try:
-        algorithm = algorithm_of(case.certificate.public_key())
-    except Fault as fault:
-        yield fault.message
-        return
-    if algorithm not in case.profile.algorithms:
-        yield f"profile {case.profile.name!r} takes no {algorithm} key"
+    if case.algorithm is None:
+        try:
+            algorithm_of(case.certificate.public_key())
+        except Fault as fault:
+            yield fault.message
+    elif case.algorithm not in case.profile.algorithms:
+        yield f"profile {case.profile.name!r} takes no {case.algorithm} key"
 
 
 PUBLIC_KEY: Final = Rule("public-key", "RFC 5280, 4.1.2.7", _check)

@@ -1,22 +1,41 @@
 """What a lint rule is given, is, and says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cryptography import x509
 
+from troth.errors import Fault
+from troth.x509.algorithms import KeyAlgorithm, algorithm_of
+from troth.x509.certificates import UNREADABLE
 from troth.x509.profiles import Profile
+from troth.x509.signed import EncodedParts, read_parts
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A certificate before the rules."""
+    """A certificate before the rules, and what several of them look at. Made by `open_case`."""
 
     certificate: x509.Certificate
     profile: Profile
     issuer: x509.Certificate
     """The certificate itself where it signs itself."""
     is_self_signed: bool
+    parts: EncodedParts
+    """The certificate's, as they are encoded."""
+    algorithm: KeyAlgorithm | None
+    """Of the subject's key; None for one that is not taken or cannot be read."""
+    _values: Mapping[type, x509.ExtensionType] | None
+
+    def find(self, kind: type[_Extension]) -> _Extension | None:
+        """Return the value of one kind of extension, or None. Raises `ValueError` when they cannot be read."""
+        if self._values is None:
+            raise ValueError("the extensions")
+        found = self._values.get(kind)
+        return found if isinstance(found, kind) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +59,30 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.message} ({self.clause})"
+
+
+def open_case(certificate: x509.Certificate, profile: Profile, issuer: x509.Certificate | None) -> Case:
+    """Return what rules are given."""
+    return Case(
+        certificate=certificate,
+        profile=profile,
+        issuer=issuer or certificate,
+        is_self_signed=issuer is None,
+        parts=read_parts(certificate),
+        algorithm=_algorithm(certificate),
+        _values=_values(certificate),
+    )
+
+
+def _algorithm(certificate: x509.Certificate) -> KeyAlgorithm | None:
+    try:
+        return algorithm_of(certificate.public_key())
+    except (Fault, *UNREADABLE):
+        return None
+
+
+def _values(certificate: x509.Certificate) -> Mapping[type, x509.ExtensionType] | None:
+    try:
+        return {type(extension.value): extension.value for extension in certificate.extensions}
+    except UNREADABLE:
+        return None

@@ -7,12 +7,11 @@ from cryptography import x509
 
 from troth.x509.algorithms import PublicKey
 from troth.x509.building import key_identifier
-from troth.x509.certificates import find_extension
 from troth.x509.lint.rule import Case, Rule
 
 
 def _check(case: Case) -> Iterator[str]:
-    found = find_extension(case.certificate, x509.SubjectKeyIdentifier)
+    found = case.find(x509.SubjectKeyIdentifier)
     key = case.certificate.public_key()
     if found is None:
         yield "the subject key identifier is missing"

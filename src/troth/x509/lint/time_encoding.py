@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from troth.x509.lint.rule import Case, Rule
-from troth.x509.signed import validity_times
+from troth.x509.signed import EncodedTime
 
 _UTC_TIME: Final = b"\x17"
 _GENERALIZED_TIME: Final = b"\x18"
@@ -12,13 +12,15 @@ _FIRST_GENERALIZED_YEAR: Final = 2050
 
 
 def _check(case: Case) -> Iterator[str]:
-    times = (case.certificate.not_valid_before_utc, case.certificate.not_valid_after_utc)
-    for encoded, time in zip(validity_times(case.certificate), times, strict=True):
+    for encoded, time in (
+        (case.parts.not_before, case.certificate.not_valid_before_utc),
+        (case.parts.not_after, case.certificate.not_valid_after_utc),
+    ):
         if time.year < _FIRST_GENERALIZED_YEAR:
-            expected = (_UTC_TIME, f"{time:%y%m%d%H%M%S}Z")
+            tag, text = _UTC_TIME, f"{time:%y%m%d%H%M%S}Z"
         else:
-            expected = (_GENERALIZED_TIME, f"{time:%Y%m%d%H%M%S}Z")
-        if encoded != (expected[0], expected[1].encode()):
+            tag, text = _GENERALIZED_TIME, f"{time:%Y%m%d%H%M%S}Z"
+        if encoded != EncodedTime(tag, text.encode()):
             yield f"the time {time:%Y-%m-%d %H:%M:%S} is not written as it must be"
 
 

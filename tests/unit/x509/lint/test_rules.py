@@ -2,14 +2,19 @@
 
 import dataclasses
 import ipaddress
+import math
+import re
+import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from tests.fixtures.hierarchy import NOW, PUBLIC_URL, SHARD, Maker, remade, tlv
 
@@ -19,8 +24,18 @@ from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.building import Template, build_tbs
 from troth.x509.certificates import find_extension
 from troth.x509.lint import RULES, lint
-from troth.x509.profiles import Profile, Purpose
-from troth.x509.subjects import issuer_subject, named_subject, parse_alternative_names, permitted_at, thing_subject
+from troth.x509.lint.rsa_modulus import SMALL_PRIMES
+from troth.x509.profiles import KeyUse, NameKind, Profile, Purpose
+from troth.x509.samples import sample_public_key
+from troth.x509.signed import read_parts
+from troth.x509.subjects import (
+    issuer_subject,
+    named_subject,
+    parse_alternative_names,
+    parse_bound,
+    permitted_at,
+    thing_subject,
+)
 
 KEY = generate(KeyAlgorithm.P256)
 WHOLE = NOW.replace(microsecond=0)
@@ -38,15 +53,25 @@ class Bench:
     def template(self) -> Template:
         return self.maker.template(self.profile, thing_subject("lamp"), KEY, self.issuer)
 
-    def server(self) -> Template:
+    def server(self, *more: x509.GeneralName) -> Template:
         self.profile, self.issuer = self.maker.profiles["server"], self.maker.servers.certificate
-        names = parse_alternative_names(["home.example"])
+        names = (*parse_alternative_names(["home.example"]), *more)
         return self.maker.template(self.profile, named_subject("home.example"), KEY, self.issuer, san=names)
 
     def issuing(self, permitted: tuple[x509.GeneralName, ...] = ()) -> Template:
         self.profile, self.issuer = self.maker.profiles["issuing-servers"], self.maker.root.certificate
         subject = issuer_subject("home.example", Purpose.SERVERS, 2)
         return self.maker.template(self.profile, subject, KEY, self.issuer, permitted=permitted)
+
+    def camera(self, name: str) -> Template:
+        self.profile = dataclasses.replace(
+            self.profile, san_allowed=frozenset({NameKind.DNS}), san_within=(parse_bound("home.example"),)
+        )
+        return dataclasses.replace(self.template(), san=parse_alternative_names([name]))
+
+    def for_uses(self, *uses: KeyUse) -> Template:
+        self.profile = dataclasses.replace(self.profile, key_usage=frozenset(uses))
+        return self.template()
 
     def ocsp_signer(self) -> Template:
         self.profile = self.maker.profiles["ocsp-signer"]
@@ -137,7 +162,10 @@ def _common_name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text, _validate=False)])
 
 
+ED25519 = generate(KeyAlgorithm.ED25519)
+TELETEX = x509.NameAttribute(NameOID.COMMON_NAME, "lamp", _type=_ASN1Type.T61String)
 ORGANIZATION = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme")
+TWO_IN_ONE = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, "lamp"), ORGANIZATION])
 OCSP = AuthorityInformationAccessOID.OCSP
 REPOSITORY = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.5")
 CRL = f"{PUBLIC_URL}/crl/{'0' * 64}"
@@ -179,6 +207,36 @@ def _with_key(bench: Bench, curve: ec.EllipticCurve) -> x509.Certificate:
     return builder.sign(bench.maker.throwaway.private_key, hashes.SHA256())
 
 
+def _twice(certificate: x509.Certificate) -> list[signed._Extension]:
+    found = asn1.decode_der(signed._Certificate, certificate.tbs_certificate_bytes).extensions
+    assert found
+    return [*found, found[0]]
+
+
+def _rsa(factor: int) -> rsa.RSAPublicKey:
+    """Return a key whose modulus has 2,048 bits and this factor."""
+    odd = (((1 << 2048) - 1) // factor) | 1
+    modulus = next(each for each in range(odd, odd - 10_000, -2) if math.gcd(each * factor, SMALL_PRIMES) == factor)
+    return rsa.RSAPublicNumbers(65_537, modulus * factor).public_key()
+
+
+# Every rule that looks into an extension says so of extensions that cannot be read.
+READ_EXTENSIONS = {
+    "basic-constraints",
+    "key-usage",
+    "key-usage-for-key",
+    "extended-key-usage",
+    "alternative-names",
+    "server-name",
+    "name-constraints",
+    "subject-key-identifier",
+    "authority-key-identifier",
+    "crl-distribution-points",
+    "authority-information-access",
+    "ocsp-no-check",
+}
+
+
 # rule, and every other rule that the same fault breaks, and the certificate
 BAD: list[tuple[str, set[str], Callable[[Bench], x509.Certificate]]] = [
     ("version", set(), lambda b: b.changed(version=0)),
@@ -217,13 +275,24 @@ BAD: list[tuple[str, set[str], Callable[[Bench], x509.Certificate]]] = [
     ),
     ("alternative-names", set(), lambda b: b.build(b.server(), san=())),
     ("alternative-names", set(), lambda b: b.build(san=(x509.DNSName("lamp"),))),
-    ("alternative-names", set(), lambda b: b.build(b.server(), san=(x509.RFC822Name("a@home.example"),))),
-    ("alternative-names", set(), lambda b: b.build(b.server(), san=(x509.DNSName("a_b.home.example"),))),
-    ("alternative-names", set(), lambda b: b.rebuild(extra=(SAN([]), False))),
+    ("alternative-names", set(), lambda b: b.build(b.server(x509.RFC822Name("a@home.example")))),
+    ("alternative-names", set(), lambda b: b.build(b.server(x509.DNSName("a_b.home.example")))),
+    ("alternative-names", set(), lambda b: b.build(b.camera("camera-1.elsewhere.example"))),
+    ("server-name", set(), lambda b: b.build(b.server(), san=(x509.DNSName("mqtt.home.example"),))),
+    ("empty-sequences", set(), lambda b: b.rebuild(extra=(SAN([]), False))),
+    ("duplicate-extensions", READ_EXTENSIONS, lambda b: b.changed(extensions=_twice(b.build()))),
+    ("unique-identifiers", set(), lambda b: b.changed(issuer_id=asn1.BitString(b"\x01", 0))),
+    ("unique-identifiers", set(), lambda b: b.changed(subject_id=asn1.BitString(b"\x01", 0))),
+    ("name-encoding", set(), lambda b: b.build(subject=x509.Name([TELETEX]))),
+    ("name-encoding", {"subject"}, lambda b: b.build(subject=x509.Name([TWO_IN_ONE]))),
+    ("key-usage-for-key", set(), lambda b: b.build(b.for_uses(KeyUse.KEY_ENCIPHERMENT))),
+    ("key-usage-for-key", set(), lambda b: b.build(b.for_uses(KeyUse.KEY_AGREEMENT), public_key=ED25519.public_key)),
+    ("rsa-modulus", set(), lambda b: b.build(public_key=_rsa(3))),
+    ("rsa-modulus", set(), lambda b: b.build(public_key=_rsa(751))),
     ("name-constraints", set(), lambda b: b.build(b.issuing())),
     ("name-constraints", set(), lambda b: b.build(permitted=permitted_at("home.example"))),
-    ("name-constraints", set(), lambda b: b.build(b.server(), san=(x509.DNSName("bank.example"),))),
-    ("name-constraints", set(), lambda b: b.build(b.server(), san=(_address("8.8.8.8"),))),
+    ("name-constraints", set(), lambda b: b.build(b.server(x509.DNSName("bank.example")))),
+    ("name-constraints", set(), lambda b: b.build(b.server(_address("8.8.8.8")))),
     ("subject-key-identifier", set(), lambda b: b.rebuild(without=x509.SubjectKeyIdentifier)),
     ("subject-key-identifier", set(), lambda b: _replaced(b, x509.SubjectKeyIdentifier(bytes(20)), False)),
     ("authority-key-identifier", set(), lambda b: b.rebuild(without=x509.AuthorityKeyIdentifier)),
@@ -240,7 +309,6 @@ BAD: list[tuple[str, set[str], Callable[[Bench], x509.Certificate]]] = [
     ("authority-information-access", set(), lambda b: b.build(ocsp_url=None)),
     ("authority-information-access", set(), lambda b: b.build(aia_url="https://a/")),
     ("authority-information-access", set(), lambda b: b.build(b.ocsp_signer(), ocsp_url="http://a/")),
-    ("authority-information-access", set(), lambda b: _replaced(b, x509.AuthorityInformationAccess([]), False)),
     ("authority-information-access", set(), lambda b: _replaced(b, _access(OCSP, OCSP), False)),
     ("authority-information-access", set(), lambda b: _replaced(b, _access(OCSP, REPOSITORY), False)),
 ]
@@ -278,9 +346,46 @@ def test_a_use_that_the_issuer_may_not_certify_is_found(maker: Maker, profiles: 
     assert [finding.message for finding in found] == ["it is for a use that its issuer may not certify"]
 
 
-def test_what_cannot_be_read_is_found_by_the_rules_that_read_it(bench: Bench) -> None:
-    der = remade(bench.build())
-    broken = x509.load_der_x509_certificate(der.replace(bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d13")))
-    findings = lint(broken, bench.profile, bench.issuer)
-    assert "known-extensions" in {finding.rule for finding in findings}
-    assert any(finding.message.startswith("cannot be read") for finding in findings)
+def test_what_is_within_the_bounds_is_let_in(bench: Bench) -> None:
+    template = bench.camera("camera-1.home.example")
+    assert bench.findings(bench.build(template)) == set()
+
+
+def test_uses_that_a_key_has_are_let_in(bench: Bench) -> None:
+    template = bench.for_uses(KeyUse.KEY_AGREEMENT)
+    assert bench.findings(bench.build(template)) == set()
+    template = bench.for_uses(KeyUse.KEY_ENCIPHERMENT)
+    assert bench.findings(bench.build(template, public_key=sample_public_key(KeyAlgorithm.RSA2048))) == set()
+
+
+@pytest.mark.parametrize("year", [1970, 2038, 2049, 2050, 2051, 2105])
+def test_times_are_written_as_their_year_wants(profiles: dict[str, Profile], year: int) -> None:
+    # The hierarchy of that day is linted as it is made.
+    maker = Maker(profiles, datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC))
+    parts = read_parts(maker.device().certificate)
+    assert parts.not_before.tag == (b"\x17" if year < 2050 else b"\x18")
+    # 90 days later is the next year
+    assert parts.not_after.tag == (b"\x17" if year < 2049 else b"\x18")
+
+
+def test_extensions_that_cannot_be_read_are_found_by_the_rules_that_read_them(bench: Bench) -> None:
+    unreadable = bench.changed(extensions=[_garbled(each) for each in _twice(bench.build())[:-1]])
+    findings = lint(unreadable, bench.profile, bench.issuer)
+    assert {finding.rule for finding in findings} == READ_EXTENSIONS
+    assert all(finding.message.startswith("cannot be read") for finding in findings)
+
+
+def _garbled(extension: signed._Extension) -> signed._Extension:
+    if extension.type == x509.KeyUsage.oid:
+        extension.value = b"\x03\x7f"
+    return extension
+
+
+def test_the_page_has_every_rule() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "lint.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \| (.+?) \|$", page, re.M)
+    said = {
+        rule.name: (" ".join((sys.modules[rule.check.__module__].__doc__ or "").split("\n\n")[0].split()))
+        for rule in RULES
+    }
+    assert rows == [(rule.name, said[rule.name], rule.clause) for rule in RULES]
