@@ -125,6 +125,12 @@ def draft(template: Template, signer: KeyAlgorithm) -> x509.Certificate:
     return certificate
 
 
+def signer_of(template: Template) -> PublicKey:
+    """Return the public key whose signature the certificate will carry: its issuer's, or a root's own."""
+    issuer = template.issuer_certificate
+    return template.public_key if issuer is None else _key_of(issuer)
+
+
 def tbs_digest(certificate: x509.Certificate) -> str:
     """Return the lower-case hex SHA-256 of what is to be signed: the line between intent and signature."""
     return hashlib.sha256(certificate.tbs_certificate_bytes).hexdigest()
@@ -172,6 +178,7 @@ def _requested_key(intent: Intent, der: bytes, request: Request | None) -> Publi
     return request.public_key
 
 
+@lru_cache(_PROFILES_KEPT)
 def _key_of(certificate: x509.Certificate) -> PublicKey:
     public_key = certificate.public_key()
     algorithm_of(public_key)

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography import x509
-
-from troth.authority.derive import derive, draft, tbs_digest
+from troth.authority.derive import derive, draft, signer_of, tbs_digest
 from troth.authority.intents import Intent, add_intents
 from troth.journal.change import Change
 from troth.points import Point, reached
 from troth.registry.issuers import Issuer
-from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
+from troth.x509.algorithms import algorithm_of
 from troth.x509.profiles import Profile
 from troth.x509.requests import Request
 
@@ -32,7 +30,7 @@ def draft_intent(
     """Return the intent with its digest; `request` is its own, already read. Raises `Fault` as derive and draft do."""
     above = issuer.certificate if issuer else None
     template = derive(intent, rules, above, public_url, shards=issuer.shards if issuer else 1, request=request)
-    return Drafted(intent, tbs_digest(draft(template, _signer(template.public_key, above))))
+    return Drafted(intent, tbs_digest(draft(template, algorithm_of(signer_of(template)))))
 
 
 def record_intents(change: Change, drafted: Sequence[Drafted]) -> None:
@@ -56,7 +54,3 @@ def record_intents(change: Change, drafted: Sequence[Drafted]) -> None:
             tbs_digest=each.tbs_digest,
         )
     reached(Point.INTENDED)
-
-
-def _signer(own: PublicKey, issuer: x509.Certificate | None) -> KeyAlgorithm:
-    return algorithm_of(issuer.public_key() if issuer else own)

@@ -128,6 +128,11 @@ def find_prepared(connection: Connection, issuer_id: str, request_digest: str) -
     return None if row is None else _intent(row)
 
 
+def find_requested(connection: Connection, request_digests: Collection[str]) -> list[Intent]:
+    """Return all intents that these requests have led to, oldest first."""
+    return [_intent(row) for row in connection.execute(_REQUESTED, {"digests": list(request_digests)})]
+
+
 def list_waiting(
     connection: Connection, issuer_ids: Collection[str], stale_before: datetime, limit: int = INTENTS_PER_CHANGE_MAX
 ) -> list[str]:
@@ -167,6 +172,11 @@ _BY_REQUEST: Final = (
     .order_by(_COLUMNS.created_at.desc())
     .limit(1)
 )
+_REQUESTED: Final = (
+    select(tables.intents)
+    .where(_COLUMNS.request_digest.in_(bindparam("digests", expanding=True)))
+    .order_by(_COLUMNS.created_at)
+)
 _WAITING: Final = (
     select(_COLUMNS.id)
     .where(
@@ -192,16 +202,6 @@ def _values(intent: Intent) -> dict[str, Any]:
 
 def _closed(intent_id: str, state: IntentState, certificate_id: str | None, refusal: str | None) -> dict[str, Any]:
     return {"own": intent_id, "state": state, "certificate_id": certificate_id, "refusal": refusal}
-
-
-def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id: str | None = None) -> list[Intent]:
-    """Return all intents that wait for a signature: those for a thing, or those for an issuer to sign."""
-    statement = select(tables.intents).where(_COLUMNS.state == IntentState.PREPARED)
-    if thing is not None:
-        statement = statement.where(_COLUMNS.thing == thing)
-    if issuer_id is not None:
-        statement = statement.where(_COLUMNS.issuer_id == issuer_id)
-    return [_intent(row) for row in connection.execute(statement.order_by(_COLUMNS.created_at, _COLUMNS.id))]
 
 
 def _intent(row: Row[Any]) -> Intent:

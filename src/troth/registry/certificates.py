@@ -1,6 +1,6 @@
 """Certificates: which there are, whose they are and whether they are in force. Signs and verifies nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -150,6 +150,14 @@ def find_certificate(connection: Connection, identity: str) -> CertificateRow | 
     return _one(connection, _BY_ID, {"certificate_id": identity})
 
 
+def find_certificates(connection: Connection, identities: Collection[str]) -> dict[str, CertificateRow]:
+    """Return those of these whole ids that are there, by id."""
+    if not identities:
+        return {}
+    rows = connection.execute(_BY_IDS, {"identities": list(identities)})
+    return {row.certificate_id: row for row in map(certificate_row, rows)}
+
+
 def find_by_serial(connection: Connection, issuer_id: str, serial: str) -> CertificateRow | None:
     """Return the certificate that this issuer gave this serial number (lower-case hex), or None."""
     return _one(connection, _BY_SERIAL, {"issuer_id": issuer_id, "serial": serial})
@@ -225,6 +233,7 @@ def _select() -> Select[Any]:
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
 _ADD: Final = tables.certificates.insert()
 _BY_ID: Final = _select().where(_COLUMNS.certificate_id == bindparam("certificate_id"))
+_BY_IDS: Final = _select().where(_COLUMNS.certificate_id.in_(bindparam("identities", expanding=True)))
 _BY_SERIAL: Final = _select().where(
     _COLUMNS.issuer_id == bindparam("issuer_id"), _COLUMNS.serial == bindparam("serial")
 )

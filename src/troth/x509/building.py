@@ -11,29 +11,28 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from troth.errors import Bug, Fault, Kind
-from troth.x509.algorithms import KeyAlgorithm, PrivateKey, PublicKey, algorithm_of, signature_hash
-from troth.x509.certificates import find_extension
-from troth.x509.profiles import ExtendedUse, KeyUse, Profile
+from troth.x509.algorithms import KeyAlgorithm, PrivateKey, PublicKey, algorithm_of
+from troth.x509.der import BIT_STRING, SEQUENCE, Reader
+from troth.x509.extensions import EXTENDED_USES, key_usage
+from troth.x509.profiles import Profile
 from troth.x509.signed import assemble_signed
+from troth.x509.signing import sign
+from troth.x509.tbs import (
+    access_at,
+    crl_at,
+    extension,
+    names_of,
+    of_profile,
+    subject_key_identifier,
+    write_tbs,
+)
 
-EXTENDED_USES: Final = {
-    ExtendedUse.CLIENT_AUTH: ExtendedKeyUsageOID.CLIENT_AUTH,
-    ExtendedUse.SERVER_AUTH: ExtendedKeyUsageOID.SERVER_AUTH,
-    ExtendedUse.OCSP_SIGNING: ExtendedKeyUsageOID.OCSP_SIGNING,
-}
+__all__ = ["EXTENDED_USES", "Template", "assemble", "build_tbs", "key_identifier", "key_usage"]
 
 _KEY_IDENTIFIER_BYTES: Final = 20
-
-
-@asn1.sequence
-class _PublicKeyInfo:
-    algorithm: asn1.TLV
-    public_key: asn1.BitString
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +75,26 @@ def build_tbs(template: Template, signer_algorithm: KeyAlgorithm, throwaway_key:
             hint=f"use one of {', '.join(template.profile.algorithms)}",
         )
     _check_window(template)
+    tbs = _tbs(template, signer_algorithm)
+    try:
+        return assemble(tbs, signer_algorithm, sign(throwaway_key, tbs))
+    except Bug as error:
+        raise Fault(Kind.REJECTED, "such a certificate cannot be made", detail=str(error.__cause__ or error)) from error
+
+
+def _tbs(template: Template, algorithm: KeyAlgorithm) -> bytes:
+    subject = template.subject.public_bytes()
     issuer = template.issuer_certificate
     try:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(template.subject)
-            .issuer_name(issuer.subject if issuer else template.subject)
-            .public_key(template.public_key)
-            .serial_number(template.serial)
-            .not_valid_before(template.not_before)
-            .not_valid_after(template.not_after)
+        return write_tbs(
+            algorithm,
+            template.serial,
+            names_of(issuer).subject if issuer else subject,
+            (template.not_before, template.not_after),
+            subject,
+            template.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            _extensions(template),
         )
-        for extension, critical in _extensions(template):
-            builder = builder.add_extension(extension, critical)
-        return builder.sign(throwaway_key, signature_hash(signer_algorithm))
     except ValueError as error:
         raise Fault(Kind.REJECTED, "such a certificate cannot be made", detail=str(error)) from error
 
@@ -111,8 +116,10 @@ def assemble(tbs: bytes, algorithm: KeyAlgorithm, signature: bytes) -> x509.Cert
 
 def key_identifier(public_key: PublicKey) -> bytes:
     """Return the key identifier of a public key: the first 160 bits of its SHA-256 (RFC 7093, 2, method 1)."""
-    info = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    bits = asn1.decode_der(_PublicKeyInfo, info).public_key.as_bytes()
+    info = Reader(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).inside(SEQUENCE)
+    info.skip()
+    # The first octet says how many bits of the last are unused: none.
+    bits = info.content(BIT_STRING)[1:]
     return hashlib.sha256(bits).digest()[:_KEY_IDENTIFIER_BYTES]
 
 
@@ -124,57 +131,19 @@ def _check_window(template: Template) -> None:
         raise Fault(Kind.REJECTED, "the certificate would outlive its issuer")
 
 
-def _extensions(template: Template) -> Iterator[tuple[x509.ExtensionType, bool]]:
-    profile, issuer = template.profile, template.issuer_certificate
-    own_identifier = x509.SubjectKeyIdentifier(key_identifier(template.public_key))
-    ca = profile.ca
-    yield x509.BasicConstraints(ca=ca is not None, path_length=ca.path_length if ca else None), True
-    yield key_usage(profile), True
-    if profile.extended_key_usage:
-        yield x509.ExtendedKeyUsage([EXTENDED_USES[use] for use in profile.extended_key_usage]), False
+def _extensions(template: Template) -> Iterator[bytes]:
+    yield from of_profile(template.profile)
     if template.san:
-        yield x509.SubjectAlternativeName(template.san), False
+        yield extension(x509.SubjectAlternativeName(template.san))
     if template.permitted:
-        yield x509.NameConstraints(permitted_subtrees=template.permitted, excluded_subtrees=None), True
-    yield own_identifier, False
-    if issuer:
-        yield _authority_key_identifier(issuer), False
+        constraints = x509.NameConstraints(permitted_subtrees=template.permitted, excluded_subtrees=None)
+        yield extension(constraints, critical=True)
+    yield subject_key_identifier(key_identifier(template.public_key))
+    if template.issuer_certificate:
+        yield names_of(template.issuer_certificate).key_identifier
     if template.crl_url:
-        where = [x509.UniformResourceIdentifier(template.crl_url)]
-        yield x509.CRLDistributionPoints([x509.DistributionPoint(where, None, None, None)]), False
-    accesses = [
-        x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
-        for method, url in (
-            (AuthorityInformationAccessOID.OCSP, template.ocsp_url),
-            (AuthorityInformationAccessOID.CA_ISSUERS, template.aia_url),
-        )
-        if url
-    ]
-    if accesses:
-        yield x509.AuthorityInformationAccess(accesses), False
-    if profile.is_ocsp_signer:
-        yield x509.OCSPNoCheck(), False
-
-
-def key_usage(profile: Profile) -> x509.KeyUsage:
-    """Return a profile's key usage as the extension."""
-    uses = profile.key_usage
-    return x509.KeyUsage(
-        digital_signature=KeyUse.DIGITAL_SIGNATURE in uses,
-        key_encipherment=KeyUse.KEY_ENCIPHERMENT in uses,
-        key_agreement=KeyUse.KEY_AGREEMENT in uses,
-        key_cert_sign=KeyUse.KEY_CERT_SIGN in uses,
-        crl_sign=KeyUse.CRL_SIGN in uses,
-        content_commitment=False,
-        data_encipherment=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    # The value in the issuer's certificate is what verifiers compare with, however it was made (RFC 5280, 4.2.1.1).
-    own = find_extension(issuer, x509.SubjectKeyIdentifier)
-    if own is None:
-        raise Fault(Kind.REJECTED, "the issuer's certificate has no subject key identifier")
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+        yield crl_at(template.crl_url)
+    if template.ocsp_url or template.aia_url:
+        yield access_at(template.ocsp_url, template.aia_url)
+    if template.profile.is_ocsp_signer:
+        yield extension(x509.OCSPNoCheck())

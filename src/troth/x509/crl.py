@@ -12,12 +12,10 @@ from itertools import chain
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from troth.errors import Bug, Kind, PeerFault
-from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of, signature_hash, signature_identifier
+from troth.x509.algorithms import KeyAlgorithm, signature_identifier
 from troth.x509.certificates import UNREADABLE, find_extension
 from troth.x509.der import (
     BIT_STRING,
@@ -163,24 +161,6 @@ def delta_entries(
         gone.difference_update(map(_serial, current))
     removed = sorted(Reader(serial).integer() for serial in gone)
     return changed + [build_entry(serial, at, Reason.REMOVE_FROM_CRL) for serial in removed]
-
-
-def is_signature(public_key: PublicKey, signature: bytes, data: bytes) -> bool:
-    """Say whether `signature` over `data` was made by the private half of `public_key`, by its algorithm's scheme."""
-    used = signature_hash(algorithm_of(public_key))
-    try:
-        match public_key:
-            case ec.EllipticCurvePublicKey():
-                assert used is not None
-                public_key.verify(signature, data, ec.ECDSA(used))
-            case rsa.RSAPublicKey():
-                assert used is not None
-                public_key.verify(signature, data, padding.PKCS1v15(), used)
-            case _:
-                public_key.verify(signature, data)
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _serial(entry: bytes) -> bytes:

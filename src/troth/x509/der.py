@@ -14,6 +14,7 @@ BIT_STRING: Final = 0x03
 OCTET_STRING: Final = 0x04
 OBJECT_IDENTIFIER: Final = 0x06
 ENUMERATED: Final = 0x0A
+UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18
 SEQUENCE: Final = 0x30
 
@@ -55,6 +56,13 @@ def generalized_time(at: datetime) -> bytes:
     return tlv(GENERALIZED_TIME, f"{at.year:04}{at:%m%d%H%M%S}Z".encode())
 
 
+def utc_time(at: datetime) -> bytes:
+    """Return a UTCTime in whole seconds, cut off (RFC 5280, 4.1.2.5.1): years 1950 to 2049. Raises `Bug` for others."""
+    if at.tzinfo is None or not 1950 <= at.astimezone(UTC).year < 2050:
+        raise Bug("a UTCTime has a zone and a year from 1950 to 2049")
+    return tlv(UTC_TIME, f"{at.astimezone(UTC):%y%m%d%H%M%S}Z".encode())
+
+
 class Reader:
     """Reads one value after the other. Raises `PeerFault` (malformed) on what is not DER, or not what is expected."""
 
@@ -82,6 +90,11 @@ class Reader:
     def inside(self, tag: int) -> "Reader":
         """Take the next value, which must have this tag, and return a reader of what is in it."""
         return Reader(self.content(tag))
+
+    def any(self) -> tuple[int, bytes]:
+        """Take the next value, whatever it is, and return its tag and what is in it."""
+        tag = self._next()
+        return tag, self.content(tag)
 
     def skip(self) -> None:
         """Take the next value, whatever it is."""

@@ -24,7 +24,8 @@ from troth.limits import CRL_SCOPES_PER_CHANGE_MAX
 from troth.registry.issuers import Issuer
 from troth.store.connect import Database
 from troth.store.read import read
-from troth.x509.crl import assemble_crl, is_signature
+from troth.x509.crl import assemble_crl
+from troth.x509.signing import is_signature
 
 CRL_INTENDED: Final = "crl.intended"
 CRL_PUBLISHED: Final = "crl.published"
