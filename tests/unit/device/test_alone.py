@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tests.unit.evidence.logs import VERIFIER, log_of
+
+from troth.evidence.export import render_end, render_head, render_row
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +68,21 @@ def test_the_command_line_needs_nothing_of_the_server() -> None:
     told = json.loads(run(f"import troth.cli.main, troth.cli.device{TELL}", without=PACKAGES))
     assert "cli" in told["rooms"]
     assert told["import_s"] < IMPORT_S_MAX
+
+
+def test_the_journal_is_verified_without_the_server(tmp_path: Path) -> None:
+    log = log_of(5)
+    lines = [
+        *render_head(VERIFIER, 5, iter([log.sign().note])),
+        *(render_row(body, nodes[:32]) for body, nodes in log.rows),
+        render_end(5),
+    ]
+    (tmp_path / "export").write_bytes(b"".join(lines))
+    (tmp_path / "journal.pub").write_text(VERIFIER.render())
+    files = ("--export", str(tmp_path / "export"), "--key", str(tmp_path / "journal.pub"))
+    command = "from troth.cli.main import main; main(sys.argv[1:])"
+    shown = run(command, "journal", "verify", *files, without=PACKAGES)
+    assert "the journal holds: 5 entries, signed up to entry 5" in shown
 
 
 def test_a_command_runs_without_the_server() -> None:

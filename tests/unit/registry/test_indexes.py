@@ -11,6 +11,7 @@ from tests.fixtures.databases import NOON
 
 from troth.errors import Fault
 from troth.journal.entries import head, list_after, list_before
+from troth.journal.trees import frontier_at
 from troth.policy.attachment import TargetKind
 from troth.registry.attachments import list_principals_of, list_things_of
 from troth.registry.certificates import (
@@ -18,9 +19,9 @@ from troth.registry.certificates import (
     find_by_serial,
     find_certificate,
     get_certificate,
-    list_certificates,
 )
 from troth.registry.decisions import list_decisions
+from troth.registry.inventory import Search, list_certificates
 from troth.registry.issuers import find_issuer, get_issuer
 from troth.registry.policies import (
     Target,
@@ -36,6 +37,8 @@ from troth.store.read import read
 from troth.x509.profiles import Purpose
 
 ID = "ab" * 32
+STATE = CertificateState.REVOKED
+LATER = NOON + timedelta(days=30)
 THING = Target(TargetKind.THING, "x")
 
 LOOKS: dict[str, Callable[[Connection], object]] = {
@@ -43,9 +46,11 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
     "certificate by prefix": lambda c: get_certificate(c, "abcd"),
     "certificate by serial": lambda c: find_by_serial(c, ID, "1"),
     "certificates": lambda c: list_certificates(c, after=ID),
-    "certificates of a thing": lambda c: list_certificates(c, thing="x", after=ID),
-    "certificates in a state": lambda c: list_certificates(c, state=CertificateState.REVOKED, after=ID),
-    "certificates that expire": lambda c: list_certificates(c, expiring_before=NOON + timedelta(days=30)),
+    "certificates of a thing": lambda c: list_certificates(c, Search(thing="x"), after=ID),
+    "certificates of an issuer": lambda c: list_certificates(c, Search(issuer_id=ID)),
+    "certificates in a state": lambda c: list_certificates(c, Search(state=CertificateState.REVOKED)),
+    "certificates of an issuer in a state": lambda c: list_certificates(c, Search(issuer_id=ID, state=STATE)),
+    "certificates that expire": lambda c: list_certificates(c, Search(expires_from=NOON, expires_before=LATER)),
     "thing": lambda c: find_thing(c, "x"),
     "things": lambda c: list_things(c, "x"),
     "things of a type": lambda c: list_things(c, "x", type="lamp"),
@@ -64,6 +69,7 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
     "journal backwards": lambda c: list_before(c, 5),
     "journal of a subject": lambda c: list_before(c, 5, "x"),
     "journal's head": head,
+    "journal's tree": lambda c: frontier_at(c, 7),
 }
 
 
