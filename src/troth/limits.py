@@ -105,6 +105,8 @@ CHECKPOINTS_KEPT_MAX: Final = 1000
 
 # EST (RFC 7030): a request travels in base64.
 EST_BODY_BYTES_MAX: Final = 2 * CSR_BYTES_MAX
+EST_CERTIFICATES_MAX: Final = 32
+"""Certificates in such an answer: two roots and what leads from one to the other, and the issuing CAs of devices."""
 EST_CERTIFICATES_BYTES_MAX: Final = 2 * CHAIN_CERTIFICATES_MAX * CERTIFICATE_BYTES_MAX
 """Bytes of an answer with certificates, as the device reads it."""
 PROBLEM_BYTES_MAX: Final = 64 * KIB
@@ -117,6 +119,8 @@ INTENT_AGE_S_MAX: Final = 900
 INTENT_AHEAD_S_MAX: Final = 60
 """How far the clock that wrote an intent may be ahead of the authority's."""
 INTENTS_PER_CHANGE_MAX: Final = 256
+PRUNED_ROWS_PER_CHANGE_MAX: Final = 500
+"""Rows of one kind that one change deletes: others write between two such changes."""
 """Certificates whose conclusions are committed together when several wait."""
 CRL_BYTES_KEPT_MAX: Final = 256 * KIB * KIB
 """Bytes of CRLs that one worker keeps ready to be fetched; the least asked for go first."""

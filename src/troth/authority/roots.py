@@ -34,7 +34,7 @@ def adopt_root(ceremony: Ceremony, certificates: Sequence[x509.Certificate]) -> 
             bridge = next((each for each in crosses if each.issuer == old.certificate.subject), None)
             if bridge is None or bridge.subject != new.subject:
                 break
-            verify_issued_by(bridge, old.certificate, at=at, use=None, below=1)
+            verify_issued_by(bridge, old.certificate, at=at, use=None, below=2)
             verify_issued_by(new, new, at=at, use=None, below=1)
             number = next_number(changing.connection, Purpose.ROOT.value)
             root = _registered_root(changing, new, number)

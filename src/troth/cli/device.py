@@ -16,6 +16,7 @@ from troth.device.enroll import enroll as enroll_device
 from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.mqtt import Client, connect
 from troth.device.slots import Slots
+from troth.device.trust import refresh_trust
 from troth.device.waiting import Wait
 from troth.errors import Fault, Kind
 from troth.keys.file import read_key
@@ -87,6 +88,26 @@ def enroll(
     value = {**_row(done.identity, clock), "resumed": done.resumed}
     until = done.identity.certificate.not_valid_after_utc
     answer(value, f"enrolled {thing}, until {until:%Y-%m-%d %H:%M} UTC; identity in {identity}", as_json=as_json)
+
+
+@app.command()
+def trust(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> None:
+    """Ask the home which roots are in force, and take those that a root which is trusted already has certified.
+
+    Roots that the home tells of no more are dropped. The home learns what this device holds.
+    """
+    found = refresh_trust(identity, SystemClock())
+    value = {
+        name: [certificate_id(root) for root in getattr(found, name)]
+        for name in ("trust", "added", "dropped", "refused")
+    }
+    lines = [
+        *(f"trusts   {subject_text(root.subject)}" for root in found.trust),
+        *(f"added    {subject_text(root.subject)}" for root in found.added),
+        *(f"dropped  {subject_text(root.subject)}" for root in found.dropped),
+        *(f"refused  {subject_text(root.subject)}: no trusted root has certified it" for root in found.refused),
+    ]
+    answer(value, "\n".join(lines), as_json=as_json)
 
 
 @app.command()

@@ -96,7 +96,7 @@ def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock) -> Enrolled:
             chain = _arrange(ask(request.der), request, wanted.trust)
             write_private(slot.chain_file, render_chain(chain), overwrite=True)
             _verify(slot, wanted, clock.now())
-        write_trust(path, wanted.trust)
+        write_trust(path, _together(path, wanted.trust))
         write_settings(path, Settings(wanted.thing, wanted.endpoint))
         slots.switch(slot)
         slot.settle()
@@ -116,7 +116,8 @@ def _check_same(slots: Slots, wanted: Wanted) -> None:
             f"{slots.path} is the identity of {found!r}",
             hint="give each thing a folder of its own: --identity DIR",
         )
-    if _ids(read_trust(slots.path)) != _ids(wanted.trust):
+    # While roots are rolled over one of them is enough: they have certified each other.
+    if not _ids(read_trust(slots.path)) & _ids(wanted.trust):
         raise Fault(
             Kind.CONFLICT,
             f"{slots.path} trusts another root than the one given",
@@ -169,10 +170,11 @@ def _arrange(
             "the home's answer holds no certificate for the key of this device",
             hint="ask whoever runs the home; the next try sends the same request again",
         )
-    roots = _ids(trust)
-    while len(chain) < CHAIN_CERTIFICATES_MAX:
+    roots = {root.subject for root in trust}
+    while len(chain) < CHAIN_CERTIFICATES_MAX and chain[-1].issuer not in roots:
         above = [each for each in answer if each.subject == chain[-1].issuer and each not in chain]
-        above = [each for each in above if certificate_id(each) not in roots]
+        # A root that is not trusted leads nowhere; the certificate of it by another may.
+        above = [each for each in above if each.subject != each.issuer]
         if not above:
             break
         chain.append(above[0])
@@ -196,6 +198,13 @@ def _verify(slot: Slot, wanted: Wanted, at: datetime) -> None:
             detail=fault.detail,
             hint=f"this device's clock says {at:%Y-%m-%d %H:%M} UTC" if fault.kind is Kind.EXPIRED else None,
         ) from fault
+
+
+def _together(path: Path, given: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Return the roots given, and those that the identity trusts already."""
+    known = read_trust(path) if (path / "trust.pem").exists() else ()
+    given_ids = _ids(given)
+    return [*given, *(root for root in known if certificate_id(root) not in given_ids)]
 
 
 def _ids(certificates: Sequence[x509.Certificate]) -> set[str]:

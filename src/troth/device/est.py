@@ -6,12 +6,13 @@ identity folder. RFC 7030 sections 4.1 and 4.2.
 
 import http.client
 from dataclasses import dataclass
+from email.message import Message
 from http import HTTPStatus
 from typing import Final
 
 from cryptography import x509
 
-from troth.device.connection import ConnectionFault, dial
+from troth.device.connection import ConnectionFault, Credential, dial
 from troth.device.endpoint import Address
 from troth.errors import Fault, Kind, PeerFault
 from troth.limits import EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX, RETRY_AFTER_S_MAX
@@ -27,7 +28,17 @@ from troth.protocols.est import (
 )
 from troth.tls import client as tls
 
+TAG_CHARS_MAX: Final = 128
 _SECONDS_DIGITS_MAX: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a home tells devices to trust: unchecked."""
+
+    certificates: tuple[x509.Certificate, ...]
+    tag: str | None
+    """By which it is named when asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,20 @@ class ESTServer:
         """
         return parse_certificates(self._exchange("GET", CACERTS_PATH, {}, None))
 
+    def trust_bundle(self, own: Credential, tag: str | None) -> Bundle | None:
+        """Return what the home tells devices to trust now, asked for as who we are; None when `tag` still names it.
+
+        The caller trusts none of it for that. Raises `Fault` as `simple_enroll` does.
+        """
+        headers = {"If-None-Match": tag} if tag else {}
+        status, told, content = self._ask("GET", CACERTS_PATH, headers, None, own)
+        if status == HTTPStatus.NOT_MODIFIED and tag:
+            return None
+        if status != HTTPStatus.OK:
+            raise _fault(status, told.get("Retry-After"), content)
+        found = told.get("ETag", "")
+        return Bundle(parse_certificates(content), found if _is_tag(found) else None)
+
     def simple_enroll(self, request: bytes, thing: str, token: str) -> tuple[x509.Certificate, ...]:
         """Send a request in DER and return what came back, unchecked: the new certificate (section 4.2.3).
 
@@ -60,9 +85,18 @@ class ESTServer:
         return parse_certificates(self._exchange("POST", SIMPLEENROLL_PATH, headers, render_body(request)))
 
     def _exchange(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> bytes:
-        """Ask once, over a connection of its own, and return the body of a 200."""
+        """Ask once, as nobody, and return the body of a 200."""
+        status, told, content = self._ask(method, path, headers, body, None)
+        if status == HTTPStatus.OK:
+            return content
+        raise _fault(status, told.get("Retry-After"), content)
+
+    def _ask(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, own: Credential | None
+    ) -> tuple[int, Message, bytes]:
+        """Ask once, over a connection of its own; return status, headers and body."""
         connection = http.client.HTTPConnection(self.server_name, self.address.port)
-        connection.sock = dial(self.address, self.server_name, self.roots)
+        connection.sock = dial(self.address, self.server_name, self.roots, own)
         try:
             connection.request(method, path, body, {**headers, "Connection": "close"})
             response = connection.getresponse()
@@ -76,9 +110,7 @@ class ESTServer:
             ) from error
         finally:
             connection.close()
-        if response.status == HTTPStatus.OK:
-            return content
-        raise _fault(response.status, response.headers.get("Retry-After"), content)
+        return response.status, response.headers, content
 
 
 def _fault(status: int, retry_after: str | None, content: bytes) -> Fault:
@@ -95,6 +127,11 @@ def _fault(status: int, retry_after: str | None, content: bytes) -> Fault:
         return PeerFault(Kind.MALFORMED, f"the home answered with HTTP status {status}, which EST has no use for")
     said = problem.parse(status, content)
     return Fault(said.kind, f"the home refused: {said.message}", hint=said.hint, retry_after=wait_s)
+
+
+def _is_tag(text: str) -> bool:
+    """Say whether a text is a strong entity tag that fits a file (RFC 9110, 8.8.3)."""
+    return 2 < len(text) <= TAG_CHARS_MAX and text[0] == text[-1] == '"' and text.isascii() and text.isprintable()
 
 
 def _seconds(retry_after: str | None) -> float | None:

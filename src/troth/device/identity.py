@@ -5,6 +5,7 @@
     IDENTITY/          0700, apart from firmware
     ├── device.toml    thing and endpoints
     ├── trust.pem      the roots that are accepted now
+    ├── trust.tag      by which the home names the bundle that they were taken from
     ├── a/  b/         key.pem · request.csr (unanswered only) · chain.pem
     └── current -> a   renaming this link is the only switch (`slots`)
 
@@ -132,6 +133,19 @@ def read_trust(path: Path) -> tuple[x509.Certificate, ...]:
 def write_trust(path: Path, roots: Sequence[x509.Certificate]) -> None:
     """Write ``trust.pem`` in one step."""
     write_private(path / "trust.pem", render_chain(roots), overwrite=True)
+
+
+def read_trust_tag(path: Path) -> str | None:
+    """Read ``trust.tag``; None when there is none, or none that can be read: the bundle is then fetched anew."""
+    try:
+        return read_bounded(path / "trust.tag", DEVICE_SETTINGS_BYTES_MAX).decode("ascii").strip() or None
+    except (Fault, UnicodeError):
+        return None
+
+
+def write_trust_tag(path: Path, tag: str) -> None:
+    """Write ``trust.tag`` in one step: after ``trust.pem``, so that it never names more than there is."""
+    write_private(path / "trust.tag", f"{tag}\n".encode(), overwrite=True)
 
 
 def read_chain(file: Path) -> tuple[x509.Certificate, ...]:

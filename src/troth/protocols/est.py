@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from troth.errors import Kind, OurFault, PeerFault
 from troth.limits import (
-    CHAIN_CERTIFICATES_MAX,
     EST_BODY_BYTES_MAX,
     EST_CERTIFICATES_BYTES_MAX,
+    EST_CERTIFICATES_MAX,
     NAME_CHARS_MAX,
     TOKEN_CHARS_MAX,
 )
@@ -72,7 +72,7 @@ def render_certificates(certificates: Sequence[x509.Certificate]) -> bytes:
 
 
 def parse_certificates(body: bytes) -> tuple[x509.Certificate, ...]:
-    """Read the 1 to `CHAIN_CERTIFICATES_MAX` certificates of a body such as `render_certificates` makes, in any order.
+    """Read the 1 to `EST_CERTIFICATES_MAX` certificates of a body such as `render_certificates` makes, in any order.
 
     Raises `PeerFault`: too large, malformed. Trusts none of them.
     """
@@ -83,9 +83,9 @@ def parse_certificates(body: bytes) -> tuple[x509.Certificate, ...]:
             certificates = pkcs7.load_der_pkcs7_certificates(der)
     except UNREADABLE as error:
         raise PeerFault(Kind.MALFORMED, "the body is no PKCS#7 with certificates", detail=str(error)) from error
-    if not 1 <= len(certificates) <= CHAIN_CERTIFICATES_MAX:
+    if not 1 <= len(certificates) <= EST_CERTIFICATES_MAX:
         raise PeerFault(
-            Kind.TOO_LARGE, f"the body has {len(certificates)} certificates, not 1 to {CHAIN_CERTIFICATES_MAX}"
+            Kind.TOO_LARGE, f"the body has {len(certificates)} certificates, not 1 to {EST_CERTIFICATES_MAX}"
         )
     return tuple(parse_certificate(certificate.public_bytes(Encoding.DER)) for certificate in certificates)
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from troth.errors import Kind, OurFault, PeerFault
-from troth.limits import CHAIN_CERTIFICATES_MAX, EST_BODY_BYTES_MAX
+from troth.limits import EST_BODY_BYTES_MAX, EST_CERTIFICATES_MAX
 from troth.protocols import est
 
 VECTOR = Path(__file__).parent / "vectors" / "certs-only.b64"
@@ -98,8 +98,8 @@ def test_certificates_that_openssl_wrote_are_read() -> None:
 
 def test_more_certificates_than_a_chain_has_are_refused() -> None:
     one = certificate("x")
-    many = [one] * (CHAIN_CERTIFICATES_MAX + 1)
-    assert len(est.parse_certificates(est.render_certificates(many[1:]))) == CHAIN_CERTIFICATES_MAX
+    many = [one] * (EST_CERTIFICATES_MAX + 1)
+    assert len(est.parse_certificates(est.render_certificates(many[1:]))) == EST_CERTIFICATES_MAX
     with pytest.raises(PeerFault) as caught:
         est.parse_certificates(est.render_certificates(many))
     assert caught.value.kind is Kind.TOO_LARGE

@@ -3,6 +3,7 @@
 RFC 7030 sections 3.2.2, 3.2.3 and 4; RFC 8951. Nothing of a body is read before its asker may send one.
 """
 
+import asyncio
 from http import HTTPStatus
 from typing import Final
 
@@ -11,8 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from troth.clock import Clock
 from troth.enrollment.est import simpleenroll
 from troth.enrollment.flow import Enrollment
+from troth.enrollment.uptake import note_fetch
 from troth.errors import Fault, Kind, PeerFault
 from troth.gateway.http.answers import answer, failure, misuse, not_found, wrong_method
 from troth.gateway.http.attempts import FailedAttempts
@@ -28,7 +31,9 @@ from troth.protocols.est import (
     Credentials,
     parse_credentials,
 )
-from troth.x509.certificates import certificate_id
+from troth.registry.trust import TrustBundle
+from troth.store.connect import Database
+from troth.x509.certificates import certificate_id, parse_certificate
 
 _NOT_OFFERED: Final = frozenset(f"{PATH}/{name}" for name in ("simplereenroll", "fullcmc", "serverkeygen"))
 
@@ -38,7 +43,11 @@ log = structlog.get_logger()
 class ESTDoor:
     """The ASGI application of the HTTPS door."""
 
-    def __init__(self, enrollment: Enrollment, issuers: Issuers, attempts: FailedAttempts) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, enrollment: Enrollment, issuers: Issuers, attempts: FailedAttempts
+    ) -> None:
+        self._db = db
+        self._clock = clock
         self._enrollment = enrollment
         self._issuers = issuers
         self._attempts = attempts
@@ -62,10 +71,30 @@ class ESTDoor:
         if path == CACERTS_PATH:
             if request.method not in {"GET", "HEAD"}:
                 return wrong_method("GET", "HEAD")
-            return _certificates(self._issuers.cacerts, cache="no-cache")
+            return await self._cacerts(request)
         if path in _NOT_OFFERED:
             return failure(Fault(Kind.UNSUPPORTED, "this EST operation is not offered here"))
         return not_found()
+
+    async def _cacerts(self, request: Request) -> Response:
+        bundle, body = self._issuers.bundle, self._issuers.cacerts
+        tag = f'"{bundle.digest}"'
+        held = tag in request.headers.get("if-none-match", "")
+        await self._note(request, bundle, held=held)
+        if held:
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": "no-cache"})
+        return _certificates(body, cache="no-cache", ETag=tag)
+
+    async def _note(self, request: Request, bundle: TrustBundle, *, held: bool) -> None:
+        """Note who is told of the bundle, where it has proven who it is; the answer does not depend on it."""
+        shown = request.scope.get("extensions", {}).get("tls", {}).get("client_cert_chain") or ()
+        if not shown:
+            return
+        identity = certificate_id(parse_certificate(shown[0].encode()))
+        try:
+            await asyncio.to_thread(note_fetch, self._db, self._clock, identity, bundle, held=held)
+        except Fault as fault:
+            log.warning("uptake.not_noted", peer=_peer(request), reason=fault.message, detail=fault.detail)
 
     async def _simpleenroll(self, request: Request) -> Response:
         if request.method != "POST":
@@ -104,9 +133,9 @@ class ESTDoor:
             raise Fault(Kind.RATE_LIMITED, "too many proofs from this address have failed", retry_after=wait_s)
 
 
-def _certificates(body: bytes, cache: str = "no-store") -> Response:
+def _certificates(body: bytes, cache: str = "no-store", **headers: str) -> Response:
     # RFC 8951 lets clients ignore the encoding; those written after RFC 7030 alone may look for it.
-    return answer(body, CERTIFICATES_TYPE, cache=cache, Content_Transfer_Encoding="base64")
+    return answer(body, CERTIFICATES_TYPE, cache=cache, Content_Transfer_Encoding="base64", **headers)
 
 
 def _credentials(request: Request) -> Credentials:

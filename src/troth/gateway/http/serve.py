@@ -59,7 +59,7 @@ class HTTPDoors:
         await self._load()
         follower = Follower(self._db, self._clock, position)
         self._following = asyncio.create_task(self._follow(follower), name="HTTP doors follow the journal")
-        est = ESTDoor(self._enrollment, self.issuers, FailedAttempts(self._clock))
+        est = ESTDoor(self._db, self._clock, self._enrollment, self.issuers, FailedAttempts(self._clock))
         ocsp = OCSPDoor(
             self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
         )
