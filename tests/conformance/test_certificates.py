@@ -17,8 +17,8 @@ from troth.registry.certificates import (
     find_by_serial,
     find_certificate,
     get_certificate,
-    list_certificates,
 )
+from troth.registry.inventory import Search, all_certificates, list_certificates
 from troth.registry.issuers import add_issuer, chain_of, find_issuer, get_issuer, list_issuers
 from troth.registry.states import activate, deactivate, hold, release, revoke
 from troth.registry.tables import certificates
@@ -135,20 +135,30 @@ def test_certificates_are_listed_by_thing_state_and_expiry(db: Database, clock: 
     by_expiry = [row.certificate_id for row in sorted(rows, key=lambda row: (row.not_after, row.certificate_id))]
     with read(db) as connection:
 
-        def listed(**conditions: object) -> list[str]:
-            return [row.certificate_id for row in list_certificates(connection, **conditions)]  # type: ignore[arg-type]
+        def listed(after: str | None = None, limit: int = 100, **search: object) -> list[str]:
+            wanted = Search(**search)  # type: ignore[arg-type]
+            return [row.certificate_id for row in list_certificates(connection, wanted, after=after, limit=limit)]
 
         assert listed() == ids
         assert listed(after=ids[3], limit=2) == ids[4:6]
         assert listed(thing="thing-1") == sorted(row.certificate_id for row in rows[1::3])
         assert listed(state=CertificateState.REVOKED) == [rows[4].certificate_id]
+        assert (
+            listed(state=CertificateState.ACTIVE, issuer_id=ISSUER, limit=3, after=ids[3])
+            == [each for each in ids[4:] if each != rows[4].certificate_id][:3]
+        )
+        assert sorted(listed(issuer_id=ISSUER)) == ids
+        assert listed(issuer_id=ISSUER, after=listed(issuer_id=ISSUER)[4]) == listed(issuer_id=ISSUER)[5:]
+        assert listed(issuer_id="0" * 64) == listed(profile="server") == []
+        assert listed(expires_from=rows[7].not_after) == by_expiry[6:]
+        assert [row.certificate_id for row in all_certificates(connection)] == ids
         assert listed(state=CertificateState.ACTIVE, thing="thing-1") == sorted(
             row.certificate_id for row in (rows[1], rows[7])
         )
         soon = NOON + timedelta(days=4)
-        pages = [listed(expiring_before=soon, limit=4)]
+        pages = [listed(expires_before=soon, limit=4)]
         while pages[-1]:
-            pages.append(listed(expiring_before=soon, limit=1, after=pages[-1][-1]))
+            pages.append(listed(expires_before=soon, limit=1, after=pages[-1][-1]))
         assert [identity for page in pages for identity in page] == by_expiry[:6]
 
 

@@ -6,14 +6,18 @@ A duty must be harmless when it is done twice, late, or by two hosts at once.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import structlog
 
+from troth.authority import retention as authority_retention
 from troth.authority.status.publish import CRLDoor
 from troth.authority.status.serve import AUTHORITY
 from troth.clock import Clock
+from troth.enrollment import retention as enrollment_retention
 from troth.errors import Fault
+from troth.journal.change import change
 from troth.registry.issuers import list_issuers
 from troth.registry.sessions import drop_expired_workers
 from troth.store.connect import Database
@@ -43,9 +47,19 @@ def _publish_crls(door: CRLDoor, db: Database, clock: Clock) -> None:
     door.publish_due(db, clock, AUTHORITY, issuers)
 
 
-def duties(crl_door: CRLDoor) -> tuple[Duty, ...]:
-    """Return all duties."""
+def _let_go(keep_expired: timedelta, db: Database, clock: Clock) -> None:
+    """Delete what expired long ago, some at a time: others write between."""
+    for prune in (authority_retention.prune, enrollment_retention.prune):
+        more = True
+        while more:
+            with change(db, clock, AUTHORITY) as changing:
+                more = prune(changing, changing.at - keep_expired)
+
+
+def duties(crl_door: CRLDoor, keep_expired: timedelta) -> tuple[Duty, ...]:
+    """Return all duties; `keep_expired` is how long what has expired stays."""
     return (
+        Duty("let-go", 3600.0, partial(_let_go, keep_expired)),
         Duty("forget-dead-workers", 60.0, _forget_dead_workers),
         Duty("publish-crls", 60.0, partial(_publish_crls, crl_door)),
     )

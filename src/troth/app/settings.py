@@ -81,6 +81,11 @@ class Store(Section):
     url: str = Field(
         "sqlite:///data/troth.db", description="sqlite:///PATH (from the home) or postgresql://USER@HOST/NAME"
     )
+    keep_expired: Duration = Field(
+        timedelta(days=400),
+        ge=timedelta(days=1),
+        description="how long certificates and tokens stay once they have expired; the journal keeps its record for ever",
+    )
 
 
 class Broker(Section):

@@ -9,9 +9,9 @@ from troth.authority.intents import list_prepared
 from troth.authority.issue import refuse
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
-from troth.limits import LIST_ROWS_MAX
 from troth.registry import states
-from troth.registry.certificates import CertificateRow, CertificateState, list_certificates
+from troth.registry.certificates import CertificateRow, CertificateState
+from troth.registry.inventory import Search, all_certificates
 from troth.registry.issuers import Issuer, IssuerState, list_issuers, set_issuer_state
 from troth.registry.revocations import enter
 from troth.registry.things import get_thing
@@ -47,16 +47,8 @@ def revoke_thing(change: Change, thing: str, reason: Reason = Reason.UNSPECIFIED
     get_thing(change.connection, thing)
     for intent in list_prepared(change.connection, thing=thing):
         refuse(change, intent, Fault(Kind.REJECTED, f"the certificates of {thing!r} have been revoked meanwhile"))
-    revoked: list[CertificateRow] = []
-    after: str | None = None
-    while True:
-        page = list_certificates(change.connection, thing=thing, after=after, limit=LIST_ROWS_MAX)
-        for row in page:
-            if row.state is not CertificateState.REVOKED:
-                revoked.append(revoke(change, row.certificate_id, reason))
-        if len(page) < LIST_ROWS_MAX:
-            return revoked
-        after = page[-1].certificate_id
+    held = [row for row in all_certificates(change.connection, Search(thing=thing))]
+    return [revoke(change, row.certificate_id, reason) for row in held if row.state is not CertificateState.REVOKED]
 
 
 def revoke_issuer(change: Change, issuer: Issuer, reason: Reason = Reason.CA_COMPROMISE) -> list[Issuer]:

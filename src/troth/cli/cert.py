@@ -1,25 +1,22 @@
 """``troth cert``: the certificates that were issued, and taking them out of force."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.authority.revoke import REASONS, parse_reason, revoke_issuer
 from troth.authority.revoke import revoke as revoke_certificate
-from troth.cli.output import answer, answer_table, say
-from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, WhyOption, duration, opened
+from troth.cli.cert_inventory import certificate_value, export, list_, show
+from troth.cli.output import answer, say
+from troth.cli.server import HOME, HomeOption, JsonOption, WhyOption, opened
 from troth.enrollment.withdraw import withdraw_thing
 from troth.errors import Fault, Kind
 from troth.journal.change import Change, change
 from troth.registry import certificates, states
-from troth.registry.certificates import CertificateRow, CertificateState
+from troth.registry.certificates import CertificateRow
 from troth.registry.issuers import Issuer, get_issuer_named
-from troth.store.read import read
 
 app = typer.Typer()
 
@@ -28,41 +25,9 @@ IdArgument = Annotated[
 ]
 
 
-@app.command("list")
-def list_(
-    thing: Annotated[str | None, typer.Option("--thing", help="Only those issued for this thing.")] = None,
-    state: Annotated[CertificateState | None, typer.Option("--state", help="Only those in this state.")] = None,
-    expiring: Annotated[
-        str | None, typer.Option("--expiring", metavar="TIME", help="Only those that expire within it: 30d.")
-    ] = None,
-    after: Annotated[str | None, typer.Option("--after", help="Go on after this id.")] = None,
-    limit: LimitOption = 100,
-    home: HomeOption = HOME,
-    as_json: JsonOption = False,
-) -> None:
-    """List certificates."""
-    with opened(home) as here, read(here.db) as connection:
-        found = certificates.list_certificates(
-            connection,
-            thing=thing,
-            state=state,
-            expiring_before=here.clock.now() + duration(expiring) if expiring else None,
-            after=after,
-            limit=limit,
-        )
-    rows = [_row(each) if as_json else {**_row(each), "id": each.certificate_id[:16]} for each in found]
-    answer_table(rows, ["id", "thing", "profile", "state", "not_after"], as_json=as_json, empty="no certificates")
-
-
-@app.command()
-def show(identity: IdArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
-    """Show a certificate, with its PEM."""
-    with opened(home) as here, read(here.db) as connection:
-        found = certificates.get_certificate(connection, identity)
-    pem = x509.load_der_x509_certificate(found.der).public_bytes(Encoding.PEM).decode()
-    row = _row(found)
-    lines = [*(f"{name:<15} {value}" for name, value in row.items() if value is not None), pem.strip()]
-    answer({**row, "pem": pem}, "\n".join(lines), as_json=as_json)
+app.command("list")(list_)
+app.command()(show)
+app.command()(export)
 
 
 @app.command()
@@ -139,7 +104,9 @@ def _step(
 
 def _show(word: str, rows: Sequence[CertificateRow], *more: str, as_json: bool) -> None:
     lines = [f"{word} {each.certificate_id}{f' ({each.reason})' if each.reason else ''}" for each in rows]
-    answer([_row(each) for each in rows], "\n".join([*lines, *more]) or "nothing to revoke", as_json=as_json)
+    answer(
+        [certificate_value(each) for each in rows], "\n".join([*lines, *more]) or "nothing to revoke", as_json=as_json
+    )
 
 
 def _show_issuers(issuers: Sequence[Issuer], *, as_json: bool) -> None:
@@ -148,8 +115,3 @@ def _show_issuers(issuers: Sequence[Issuer], *, as_json: bool) -> None:
     answer(rows, text or "nothing to revoke", as_json=as_json)
     if issuers:
         say("its parent's CRL says so once it is published: troth crl publish --ca root")
-
-
-def _row(certificate: CertificateRow) -> dict[str, object]:
-    names = [field.name for field in fields(certificate) if field.name != "der"]
-    return {name: getattr(certificate, name) for name in names}

@@ -20,6 +20,7 @@ from troth.policy.questions import Question
 from troth.registry import certificates, decisions, things
 from troth.registry.certificates import CertificateRow, CertificateState
 from troth.registry.decisions import DecisionRow
+from troth.registry.inventory import Search, list_certificates
 from troth.registry.principals import Principal, find_principal
 from troth.store.read import read
 from troth.x509.certificates import attributes
@@ -64,7 +65,7 @@ def _certificate(connection: Connection, wanted: Wanted) -> tuple[CertificateRow
     if wanted.thing is None:
         raise Fault(Kind.MALFORMED, "say whose request it is", hint="give files, --thing T, --cert ID or --decision ID")
     things.get_thing(connection, wanted.thing)
-    held = certificates.list_certificates(connection, thing=wanted.thing)
+    held = list_certificates(connection, Search(thing=wanted.thing))
     if not held:
         raise Fault(Kind.NOT_FOUND, f"thing {wanted.thing} has no certificate", hint="enroll it first")
     active = [row for row in held if row.state is CertificateState.ACTIVE]

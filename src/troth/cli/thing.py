@@ -9,7 +9,8 @@ from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, opened
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.policy.attachment import TargetKind
-from troth.registry import certificates, policies, things, types
+from troth.registry import policies, things, types
+from troth.registry.inventory import Search, list_certificates
 from troth.registry.things import Thing
 from troth.store.read import read
 
@@ -58,7 +59,7 @@ def show(
     with opened(home) as here, read(here.db) as connection:
         thing = things.get_thing(connection, name)
         attached = policies.list_attached(connection, policies.Target(TargetKind.THING, name))
-        held = certificates.list_certificates(connection, thing=name)
+        held = list_certificates(connection, Search(thing=name))
     value = {
         **_row(thing),
         "policies": attached,

@@ -8,12 +8,11 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, Select, bindparam, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, select
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.registry import tables
-from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.x509.certificates import certificate_id, serial_text, subject_text
 
 CERTIFICATE_ISSUED: Final = "certificate.issued"
@@ -193,37 +192,6 @@ def lock_certificate(change: Change, identity: str) -> CertificateRow:
         hint = "troth cert list shows those that exist"
         raise Fault(Kind.NOT_FOUND, f"there is no certificate {identity[:ID_CHARS]!r}", hint=hint)
     return certificate_row(row)
-
-
-def list_certificates(
-    connection: Connection,
-    *,
-    thing: str | None = None,
-    state: CertificateState | None = None,
-    expiring_before: datetime | None = None,
-    after: str | None = None,
-    limit: int = PAGE_ROWS,
-) -> list[CertificateRow]:
-    """Return the certificates that meet every condition given, after the id `after`, at most `limit`.
-
-    In the order of their ids, or with `expiring_before` of their expiry. `thing` is the one they were issued for.
-    """
-    statement = _select().limit(page_rows(limit))
-    if thing is not None:
-        statement = statement.where(_COLUMNS.thing == thing)
-    if state is not None:
-        statement = statement.where(_COLUMNS.state == state)
-    if expiring_before is None:
-        statement = statement.order_by(_COLUMNS.certificate_id)
-        if after is not None:
-            statement = statement.where(_COLUMNS.certificate_id > after)
-        return [certificate_row(row) for row in connection.execute(statement)]
-    statement = statement.where(_COLUMNS.not_after < expiring_before)
-    statement = statement.order_by(_COLUMNS.not_after, _COLUMNS.certificate_id)
-    if after is not None:
-        place = (get_certificate(connection, after).not_after, after)
-        statement = statement.where(tuple_(_COLUMNS.not_after, _COLUMNS.certificate_id) > place)
-    return [certificate_row(row) for row in connection.execute(statement)]
 
 
 def _select() -> Select[Any]:

@@ -155,7 +155,7 @@ certificates: Final = Table(
     UniqueConstraint("issuer_id", "serial"),
     Index(None, "thing", "certificate_id"),
     Index(None, "not_after", "certificate_id"),
-    Index(None, "state", "certificate_id"),
+    Index(None, "state", "issuer_id", "certificate_id"),
 )
 
 revocations: Final = Table(

@@ -184,7 +184,7 @@ def _certificates() -> None:
     )
     _index("certificates", "thing", "certificate_id")
     _index("certificates", "not_after", "certificate_id")
-    _index("certificates", "state", "certificate_id")
+    _index("certificates", "state", "issuer_id", "certificate_id")
     op.create_table(
         "revocations",
         _required("issuer_id", CERTIFICATE_ID),
