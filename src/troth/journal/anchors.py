@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from troth.errors import Fault, Kind
-from troth.evidence.checkpoint import SignedCheckpoint, parse_checkpoints
+from troth.evidence.checkpoint import SignedCheckpoint, parse_checkpoint
 from troth.journal.checkpoints import examine, find_newest
 from troth.limits import ANCHOR_WAIT_S_MAX, NOTE_BYTES_MAX
 from troth.store.connect import Database
@@ -64,10 +64,11 @@ class FileAnchor:
             return None
         except OSError as error:
             raise self._unavailable(error) from error
-        notes = end.rstrip(b"\n").split(b"\n\n")
-        # A note is two parts with an empty line between, and what was cut at its beginning is not looked at.
-        found = parse_checkpoints(b"\n\n".join(notes[-2:]) + b"\n", 1) if len(notes) > 1 else []
-        return found[-1] if found else None
+        if not end.strip():
+            return None
+        # A note is two parts with an empty line between; what stands before the last one may be cut, and is not read.
+        parts = end.rstrip(b"\n").split(b"\n\n")
+        return parse_checkpoint(b"\n\n".join(parts[-2:]) + b"\n")
 
     def put(self, note: bytes) -> None:
         """Append a note, for good, unless it is the last one already. Raises `Fault`: unavailable, malformed."""
@@ -115,6 +116,11 @@ class WebhookAnchor:
         try:
             with self._opener.open(request, timeout=ANCHOR_WAIT_S_MAX):
                 pass
+        except urllib.error.HTTPError as error:
+            with error:
+                raise Fault(
+                    Kind.UNAVAILABLE, f"{self.name} did not take the checkpoint", detail=f"status {error.code}"
+                ) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise Fault(Kind.UNAVAILABLE, f"{self.name} did not take the checkpoint", detail=str(error)) from error
 
