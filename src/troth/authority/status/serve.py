@@ -46,10 +46,11 @@ log = structlog.get_logger()
 class Publisher:
     """Publishes what revocations touch, while `run` runs."""
 
-    def __init__(self, db: Database, clock: Clock, door: CRLDoor) -> None:
+    def __init__(self, db: Database, clock: Clock, door: CRLDoor, pause_s: float = PAUSE_S) -> None:
         self._db = db
         self._clock = clock
         self._door = door
+        self._pause_s = pause_s
         self._touched: dict[str, set[int]] = {}
         self._rung = asyncio.Event()
 
@@ -113,7 +114,7 @@ class Publisher:
             began_s = loop.time()
             failed = await asyncio.to_thread(self._publish_all, touched)
             took_s = loop.time() - began_s
-            await asyncio.sleep(max(PAUSE_S, PAUSES_FOR_WORK * took_s))
+            await asyncio.sleep(max(self._pause_s, PAUSES_FOR_WORK * took_s))
             self._touch(failed.items())
 
     def _publish_all(self, touched: dict[str, set[int]]) -> dict[str, set[int]]:
