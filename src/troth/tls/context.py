@@ -16,6 +16,7 @@ from OpenSSL import SSL, crypto
 from troth.errors import Fault, Kind
 from troth.limits import CHAIN_CERTIFICATES_MAX
 from troth.tls.reasons import Verdict
+from troth.tls.verifying import hear_refusals
 
 CIPHERS_TLS12: Final[dict[str, int]] = {
     "ECDHE-ECDSA-AES128-GCM-SHA256": 0xC02B,
@@ -145,14 +146,13 @@ def _demand(context: SSL.Context, anchors: Sequence[x509.Certificate], client_au
         context.add_client_ca(anchor)
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     context.set_verify_depth(CHAIN_CERTIFICATES_MAX)
-    context.set_verify(_VERIFY[client_auth], _record)
+    hear_refusals(context, _VERIFY[client_auth], _record)
 
 
-def _record(connection: SSL.Connection, _certificate: crypto.X509, error: int, depth: int, ok: int, /) -> bool:
+def _record(connection: SSL.Connection, _certificate: crypto.X509, error: int, depth: int, _ok: int, /) -> bool:
     """Note why OpenSSL refuses a certificate, and let its verdict stand."""
-    if not ok:
-        connection.set_app_data(Verdict(error, depth))
-    return bool(ok)
+    connection.set_app_data(Verdict(error, depth))
+    return False
 
 
 def _chooser(ours: tuple[str, ...]) -> "SSL._ALPNSelectCallback":
