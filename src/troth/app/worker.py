@@ -21,6 +21,7 @@ import uvloop
 
 from troth.app import logs
 from troth.errors import Bug, Fault, Kind
+from troth.tls.library import configure_openssl
 
 JOB_BYTES_MAX: Final = 1024 * 1024
 PR_SET_PDEATHSIG: Final = 1
@@ -43,6 +44,7 @@ def main() -> None:
     if job["role"] == "broker":
         _become(job["command"])
     _raise_open_files()
+    configure_openssl()
     try:
         uvloop.run(_serve(_role(job["role"]), job, ready))
     except Fault as fault:

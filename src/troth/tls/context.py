@@ -79,8 +79,8 @@ class ServerTLS:
     that offers only others is refused (RFC 7301, 3.2), and one that offers none is not.
 
     Sessions are never resumed, since a resumed one would not show its certificate again: there is no cache, no
-    stateless ticket and no PSK. Under TLS 1.3 OpenSSL still sends two session numbers of 32 bytes, which it does not
-    keep (`SSL_CTX_set_num_tickets` is out of pyOpenSSL's reach); who offers one back gets a full handshake.
+    stateless ticket and no PSK. Under TLS 1.3 OpenSSL sends two session numbers all the same, which it does not keep,
+    unless `troth.tls.library.configure_openssl` came first; who offers one back gets a full handshake.
 
     Raises:
         Fault: MISCONFIGURED or BAD_KEY, when this cannot make a server.
