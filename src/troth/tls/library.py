@@ -1,4 +1,4 @@
-"""Settings of OpenSSL itself, for a process that opens doors; see config(5). Loads no part of it: it must come first."""
+"""Settings of OpenSSL itself, for a process that opens doors, by config(5). Loads no part of it: it must come first."""
 
 import os
 from pathlib import Path
