@@ -52,7 +52,8 @@ def apply_profile(change: Change, document: str) -> ProfileText:
             .where(_COLUMNS.name == name, _COLUMNS.version == existing.version)
             .values(document=document, version=version, updated_at=change.at)
         )
-    change.record(PROFILE_APPLIED, name, profile=name, version=version, document=document)
+    before = None if existing is None else existing.document
+    change.record(PROFILE_APPLIED, name, profile=name, version=version, before=before, document=document)
     return ProfileText(name, document, version, change.at)
 
 
