@@ -57,6 +57,7 @@ class HTTPDoors:
         """Learn who the issuers are, then accept. Raises `Fault` (unavailable)."""
         position = await asyncio.to_thread(self._position)
         await self._load()
+        self._is_fed = True
         follower = Follower(self._db, self._clock, position)
         self._following = asyncio.create_task(self._follow(follower), name="HTTP doors follow the journal")
         est = ESTDoor(self._db, self._clock, self._enrollment, self.issuers, FailedAttempts(self._clock))
