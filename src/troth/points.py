@@ -43,10 +43,14 @@ class Point(StrEnum):
     """and attached to their things."""
     CONCLUDED = "enrollment.concluded"
     """The asker's answer is known and not sent."""
-    REVOKING = "revoke.locked"
-    """A certificate is about to be revoked."""
     REVOKED = "revoke.revoked"
-    """It is, in a change that is not committed."""
+    """A certificate is revoked in a change that is not committed."""
+    CRL_NUMBERED = "crl.numbered"
+    """The numbers of CRLs are taken in a change that is not committed."""
+    CRL_SIGNED = "crl.signed"
+    """The CA's key has signed one."""
+    CRL_IN_FORCE = "crl.in-force"
+    """They are put in force in a change that is not committed."""
 
 
 def reached(point: Point) -> None:

@@ -22,6 +22,7 @@ from troth.clock import Clock
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
 from troth.keys.signing import SigningKey
+from troth.points import Point, reached
 from troth.registry.cross_certificates import CrossCertificate, find_cross_certificate
 from troth.registry.issuers import Issuer, list_issuers
 from troth.registry.profiles import get_profile
@@ -69,6 +70,7 @@ class Ceremony:
         signer = opened_key(parent, self.cabinet) if parent else None
         # The key is safe before anything that names it is committed.
         key = self.cabinet.make(generation.key_name, rules.algorithms[0])
+        reached(Point.KEY_KEPT)
         return self._certified(
             generation,
             key.public_key,

@@ -9,6 +9,7 @@ from troth.authority.intents import list_prepared
 from troth.authority.issue import refuse
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
+from troth.points import Point, reached
 from troth.registry import states
 from troth.registry.certificates import CertificateRow, CertificateState
 from troth.registry.inventory import Search, all_certificates
@@ -35,7 +36,9 @@ def revoke(change: Change, certificate_id: str, reason: Reason = Reason.UNSPECIF
 
     Raises `Fault`: not found; rejected for a reason that is not for good.
     """
-    return states.revoke(change, certificate_id, reason)
+    row = states.revoke(change, certificate_id, reason)
+    reached(Point.REVOKED)
+    return row
 
 
 def revoke_thing(change: Change, thing: str, reason: Reason = Reason.UNSPECIFIED) -> list[CertificateRow]:

@@ -20,6 +20,7 @@ from troth.enrollment.proofs.claim import Claim, not_proven
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
 from troth.limits import ENROLLMENTS_PENDING_MAX
+from troth.points import Point, reached
 from troth.registry.certificates import CertificateState, find_certificate
 from troth.store.connect import Database
 from troth.store.read import read
@@ -89,6 +90,7 @@ class Enrollment:
         self._pending += 1
         try:
             begun = await self._in_thread(self._begin, claim, request)
+            reached(Point.BEGUN)
             self._ring()
             intent = await self._concluded(begun.intent_id)
             return await self._in_thread(self._answer, begun.thing, intent)
@@ -116,6 +118,7 @@ class Enrollment:
                 public_url=self._public_url,
             )
             claim.spend(changing, proof, intent.intent_id)
+            reached(Point.PROOF_SPENT)
         return _Begun(proof.thing, intent.intent_id)
 
     async def _concluded(self, intent_id: str) -> Intent:
@@ -151,6 +154,7 @@ class Enrollment:
             raise Bug("an issued certificate is not registered")
         if row.state is not CertificateState.ACTIVE:
             raise not_proven(f"certificate {row.certificate_id} is {row.state.lower()}")
+        reached(Point.CONCLUDED)
         return Enrolled(thing, x509.load_der_x509_certificate(row.der), intent.intent_id)
 
     async def _in_thread(

@@ -21,6 +21,7 @@ from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.keys.signing import SigningKey
 from troth.limits import CRL_SCOPES_PER_CHANGE_MAX
+from troth.points import Point, reached
 from troth.registry.issuers import Issuer
 from troth.store.connect import Database
 from troth.store.read import read
@@ -91,12 +92,14 @@ class CRLDoor:
                 take_number(changing, edition.complete.scope, edition.complete.template.number)
             intended = [_about(draft, tbs_digest=draft.tbs_digest) for edition in editions for draft in edition.drafts]
             changing.record(CRL_INTENDED, work.issuer.issuer_id, issuer_id=work.issuer.issuer_id, crls=intended)
+            reached(Point.CRL_NUMBERED)
         signed = [crl for edition in editions for crl in _sign_edition(work, edition)]
         with change(db, clock, work.actor, work.why) as changing:
             stored = [crl for crl in signed if put_in_force(changing, crl) and crl.kind is not CRLKind.BASE]
             if stored:
                 told = [_told(crl) for crl in stored]
                 changing.record(CRL_PUBLISHED, work.issuer.issuer_id, issuer_id=work.issuer.issuer_id, crls=told)
+            reached(Point.CRL_IN_FORCE)
         return stored
 
 
@@ -137,6 +140,7 @@ def _sign_once(work: _Work, draft: Draft) -> StoredCRL:
         signature = key.sign(draft.tbs)
     except Exception as error:  # a key may be a file, a card or a machine far away, each with failures of its own
         raise _unavailable(work.issuer, f"{type(error).__name__}: {error}") from error
+    reached(Point.CRL_SIGNED)
     if not is_signature(draft.template.issuer.public_key(), signature, draft.tbs):  # type: ignore[arg-type]
         raise _unavailable(work.issuer, "the key made no valid signature")
     der = assemble_crl(draft.tbs, key.algorithm, signature)

@@ -1,0 +1,163 @@
+"""What is cut off: each role of each journey, run in a process of its own that can be killed at a named point."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.fixtures.enrolling import fed
+
+from troth.app import logs
+from troth.app.cabinet import FileCabinet
+from troth.app.profiles import built_in_profiles
+from troth.app.wiring.door import open_door
+from troth.authority.bell import ring
+from troth.authority.bulk import Issuance
+from troth.authority.hierarchy import found, open_keys
+from troth.authority.issue import Wanted
+from troth.authority.revoke import revoke
+from troth.authority.serve import serve
+from troth.authority.status.publish import CRLDoor
+from troth.clock import SystemClock
+from troth.enrollment.est import simpleenroll
+from troth.errors import Bug
+from troth.journal.change import change
+from troth.protocols.est import Credentials
+from troth.registry.certificates import CertificateRow, list_certificates
+from troth.registry.issuers import get_issuer
+from troth.store.connect import Database, connect
+from troth.store.read import read
+from troth.testing.crashing import arm
+from troth.x509.profiles import Purpose
+from troth.x509.requests import parse_request
+from troth.x509.subjects import thing_of
+
+PUBLIC_URL = "http://home.example:8080"
+OPERATOR = "operator:anna"
+WAIT_S = 60.0
+REVOKED = "lamp-old"
+CRLS = (None, 0, 1)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site: a folder with keys, requests and a token in files, and its database."""
+
+    folder: Path
+    url: str
+
+    @property
+    def answers(self) -> Path:
+        """Where devices and operators write down what they got, a line each."""
+        return self.folder / "answers"
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        db = connect(self.url, self.folder)
+        try:
+            yield db
+        finally:
+            db.dispose()
+
+    def cabinet(self) -> FileCabinet:
+        return FileCabinet(self.folder, None)
+
+    def trace(self, role: str) -> Path:
+        return self.folder / f"{role}.trace"
+
+    def requests(self) -> list[bytes]:
+        return [path.read_bytes() for path in sorted(self.folder.glob("*.csr"))]
+
+    def answered(self, thing: str, der: bytes) -> None:
+        with self.answers.open("a") as file:
+            file.write(json.dumps([thing, hashlib.sha256(der).hexdigest()]) + "\n")
+
+
+def authority(place: Place) -> None:
+    """Settle what waits, as the authority's process does, until the process is killed."""
+    with place.database() as db:
+        door = open_door(db, place.cabinet(), PUBLIC_URL, (Purpose.DEVICES,))
+        asyncio.run(serve(db, SystemClock(), door, place.folder / "bell", asyncio.Event(), lambda: None))
+
+
+def device(place: Place) -> None:
+    """Enroll lamp-1 with its token, as the EST door does it."""
+    with place.database() as db:
+        asyncio.run(_enroll(place, db))
+
+
+async def _enroll(place: Place, db: Database) -> None:
+    (request, *_) = place.requests()
+    credentials = Credentials("lamp-1", (place.folder / "token").read_text())
+    async with fed(db, SystemClock(), PUBLIC_URL, place.folder / "bell", WAIT_S) as enrollment:
+        enrolled, _ = await simpleenroll(enrollment, credentials, base64.encodebytes(request))
+    place.answered(enrolled.thing, enrolled.certificate.public_bytes(Encoding.DER))
+
+
+def bulk(place: Place) -> None:
+    """Issue for all things with a request, the first of them twice, as `troth cert issue` does."""
+    with place.database() as db:
+        asyncio.run(_bulk(place, db))
+
+
+async def _bulk(place: Place, db: Database) -> None:
+    requests = [parse_request(der) for der in place.requests()]
+    wanted = [
+        Wanted("device", request, "operator", {"file": "fleet.csv"}, thing=thing_of(request.subject))
+        for request in (*requests, requests[0])
+    ]
+    rouse = partial(ring, place.folder / "bell")
+    issuance = Issuance(db, SystemClock(), OPERATOR, PUBLIC_URL, rouse, WAIT_S)
+    async for answers in issuance.answers(wanted):
+        for answer in answers:
+            if not isinstance(answer.outcome, CertificateRow):
+                raise Bug(str(answer.outcome))
+            place.answered(str(answer.wanted.thing), answer.outcome.der)
+
+
+def founder(place: Place) -> None:
+    """Bring the hierarchy of an empty home into being."""
+    profiles = tuple(built_in_profiles().values())
+    with place.database() as db:
+        found(
+            db,
+            SystemClock(),
+            site="home.example",
+            public_url=PUBLIC_URL,
+            profiles=profiles,
+            cabinet=place.cabinet(),
+        )
+
+
+def revoker(place: Place) -> None:
+    """Revoke the old lamp's certificate."""
+    with place.database() as db, change(db, SystemClock(), OPERATOR) as changing:
+        (row,) = list_certificates(changing.connection, thing=REVOKED)
+        revoke(changing, row.certificate_id)
+
+
+def publisher(place: Place) -> None:
+    """Publish CRLs of the devices' CA: the whole and two shards."""
+    with place.database() as db:
+        with read(db) as connection:
+            issuer = get_issuer(connection, Purpose.DEVICES)
+            door = CRLDoor(open_keys(connection, place.cabinet()), PUBLIC_URL)
+        door.publish(db, SystemClock(), OPERATOR, issuer, CRLS)
+
+
+Role = Callable[[Place], None]
+ROLES: dict[str, Role] = {each.__name__: each for each in (authority, device, bulk, founder, revoker, publisher)}
+
+
+def run(role: str, place: Place, die_at: str | None) -> None:
+    """Play a role in this process, which is a new one."""
+    logs.configure(role, "json", level=logging.CRITICAL)
+    arm(place.trace(role), die_at)
+    ROLES[role](place)
