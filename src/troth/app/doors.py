@@ -56,9 +56,11 @@ class Doors:
         """Certify what has no certificate yet, the first operator too, where its CA is there; return their names."""
         made = [name for name in SERVERS if self._missing(self._server(name), Purpose.SERVERS)]
         for name in made:
-            self._certify(self._server(name), "server", self.settings.site.name, own_names(self.settings))
+            self._certify(
+                self._server(name), "server", Purpose.SERVERS, self.settings.site.name, own_names(self.settings)
+            )
         if self._missing(self._operator, Purpose.OPERATORS):
-            self._certify(self._operator, "operator", OPERATOR, ())
+            self._certify(self._operator, "operator", Purpose.OPERATORS, OPERATOR, ())
             made.append(OPERATOR)
         return made
 
@@ -105,16 +107,16 @@ class Doors:
             issuer = get_issuer(connection, Purpose.SERVERS, rules.issuer_name)
         if not always and leaf.issuer == issuer.certificate.subject and not _is_due(leaf, rules, self.clock.now()):
             return False
-        self._certify(path, "server", self.settings.site.name, own_names(self.settings))
+        self._certify(path, "server", Purpose.SERVERS, self.settings.site.name, own_names(self.settings))
         return True
 
-    def _certify(self, path: Path, profile: str, name: str, names: tuple[str, ...]) -> None:
+    def _certify(self, path: Path, profile: str, purpose: Purpose, name: str, names: tuple[str, ...]) -> None:
         """Write ``PATH.key``, where there is none yet, and ``PATH.pem``, the chain without the root."""
         key = self._key(path.with_suffix(".key"))
         certificate = issue(
             self.db,
             self.clock,
-            open_door(self.db, self.cabinet, self.settings.site.public_url, (Purpose.SERVERS, Purpose.OPERATORS)),
+            open_door(self.db, self.cabinet, self.settings.site.public_url, (purpose,)),
             self.actor,
             profile=profile,
             request=parse_request(build_request(key, name)),

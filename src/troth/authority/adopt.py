@@ -6,6 +6,7 @@ as in a rollover: each certifies the other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography import x509
 from sqlalchemy import Connection
@@ -33,7 +34,7 @@ from troth.x509.certificates import certificate_id, subject_text
 from troth.x509.profiles import Profile, Purpose
 
 
-class KeepingCabinet(KeyCabinet):
+class KeepingCabinet(KeyCabinet, Protocol):
     """A cabinet that takes keys which were made elsewhere."""
 
     def keep(self, name: str, key: FileKey) -> None:
@@ -74,7 +75,7 @@ def request_issuer(
         rules = _rules(connection, generation.profile)
     made = ceremony.cabinet.make(generation.key_name, rules.algorithms[0])
     name = subject_text(generation.subject).removeprefix("CN=")
-    with change(ceremony.db, ceremony.clock, ceremony.actor) as changing:
+    with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
         return add_issuer_request(
             changing,
             name=generation.name,
@@ -138,12 +139,12 @@ def adopt_issuer(
         return begun
     ceremony.cross(begun, old)
     ceremony.cross(old, begun)
-    with change(ceremony.db, ceremony.clock, ceremony.actor) as changing:
+    with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
         return bring_into_force(changing, begun)
 
 
 def _register(ceremony: Ceremony, certificates: Sequence[x509.Certificate], key: SigningKey, place: _Place) -> Issuer:
-    with change(ceremony.db, ceremony.clock, ceremony.actor) as changing:
+    with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
         offered, rules = _judge(changing.connection, ceremony, certificates, key, place)
         parent_id = _add_above(changing, offered, place)
         assert rules.ca is not None  # it is an issuer's profile

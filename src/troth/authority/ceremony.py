@@ -55,6 +55,8 @@ class Ceremony:
     public_url: str
     cabinet: KeyCabinet
     actor: str
+    why: str = ""
+    """The reason given for it, for the journal."""
 
     def bring(self, generation: Generation, parent: Issuer | None) -> Issuer:
         """Return the issuer of this generation, made and certified now if there is none; `parent` is None for a root.
@@ -133,7 +135,7 @@ class Ceremony:
                 existing = find(connection)
             if existing is not None:
                 return existing
-        with change(self.db, self.clock, self.actor) as changing:
+        with change(self.db, self.clock, self.actor, self.why) as changing:
             intent = prepare_issuer(
                 changing,
                 generation=evidence,

@@ -90,7 +90,7 @@ def roll_over(ceremony: Ceremony, *, site: str, line: str, names: Sequence[str],
     crosses: tuple[CrossCertificate, ...] = ()
     if root is None:
         crosses = (ceremony.cross(new, old), ceremony.cross(old, new))
-    with change(ceremony.db, ceremony.clock, ceremony.actor) as changing:
+    with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
         new = bring_into_force(changing, new)
     with read(ceremony.db) as connection:
         return Rollover(get_issuer_named(connection, old.name), new, crosses)
@@ -133,26 +133,26 @@ def obstacles(connection: Connection, issuer: Issuer, now: datetime) -> tuple[st
         below = [each.name for each in issuers if each.parent_id == issuer.issuer_id and each.is_trusted]
         if below:
             found.append(f"it has certified {', '.join(below)}, which are not retired")
-        counts = count_uptake(connection, now, _younger(issuers, issuer))
+        counts = count_uptake(connection, now, _younger_of(issuers, issuer))
         waiting = counts[UptakeState.TOLD] + counts[UptakeState.BEHIND]
         if is_root(issuer) and waiting:
             found.append(f"{waiting} of {sum(counts.values())} devices have not shown that they hold a younger root")
         return tuple(found)
-    dependents = count_dependents(connection, now, issuer.issuer_id, _younger(issuers, issuer))
+    dependents = count_dependents(connection, now, issuer.issuer_id, _younger_of(issuers, issuer))
     if dependents:
         what = "devices" if issuer.purpose is Purpose.DEVICES else issuer.purpose.value
         found.append(f"{dependents} {what} have good certificates of it, and none of a younger CA")
     return tuple(found)
 
 
-def retire(ceremony: Ceremony, name: str, *, force: str | None = None, why: str = "") -> Issuer:
+def retire(ceremony: Ceremony, name: str, *, force: str | None = None) -> Issuer:
     """Take nothing any more that the issuer of this name has signed. For good.
 
     `force` names it again, to retire it although somebody is lost. Raises `Fault`: not found; conflict while it signs
     itself, or while somebody would be lost and `force` is not its name; malformed when `force` names another.
     """
     now = ceremony.clock.now()
-    with change(ceremony.db, ceremony.clock, ceremony.actor, why) as changing:
+    with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
         issuer = get_issuer_named(changing.connection, name)
         if force is not None and force != issuer.name:
             raise Fault(Kind.MALFORMED, f"--force names {force!r}, and {issuer.name!r} is to be retired")
@@ -173,7 +173,12 @@ def retire(ceremony: Ceremony, name: str, *, force: str | None = None, why: str 
         return set_issuer_state(changing, issuer.issuer_id, IssuerState.RETIRED, lost=list(lost))
 
 
-def _younger(issuers: Sequence[Issuer], issuer: Issuer) -> list[str]:
+def younger(connection: Connection, issuer: Issuer) -> list[str]:
+    """Return the ids of those that can stand in for `issuer` when it is gone."""
+    return _younger_of(list_issuers(connection), issuer)
+
+
+def _younger_of(issuers: Sequence[Issuer], issuer: Issuer) -> list[str]:
     """Return the ids of those that can stand in for `issuer`: trusted, for the same purpose, and born after it."""
     born = (issuer.created_at, issuer.number)
     return [

@@ -25,7 +25,7 @@ def adopt_root(ceremony: Ceremony, certificates: Sequence[x509.Certificate]) -> 
     changes nothing. Raises `Fault`: rejected when the root in force has not certified it.
     """
     at = ceremony.clock.now()
-    with change(ceremony.db, ceremony.clock, ceremony.actor) as changing:
+    with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
         old = in_force(changing.connection, Purpose.ROOT.value)
         for new in (each for each in certificates if _signs_itself(each)):
             if certificate_id(new) == old.issuer_id:
@@ -50,7 +50,7 @@ def register_root(ceremony: Ceremony, certificate: x509.Certificate) -> Issuer:
     if not _signs_itself(certificate):
         raise Fault(Kind.REJECTED, f"{subject_text(certificate.subject)!r} is no root: it does not sign itself")
     verify_issued_by(certificate, certificate, at=ceremony.clock.now(), use=None, below=1)
-    with change(ceremony.db, ceremony.clock, ceremony.actor) as changing:
+    with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
         existing = [each for each in list_issuers(changing.connection) if is_root(each)]
         if existing and existing[0].issuer_id != certificate_id(certificate):
             raise Fault(Kind.CONFLICT, f"this site has the root {existing[0].name}", hint="troth ca list")

@@ -47,7 +47,7 @@ def sign_request(
     elif (known.line, known.purpose) != (wanted, purpose):
         raise Fault(Kind.CONFLICT, f"the key is that of {known.name} already", hint="make a new key for a new CA")
     if known.is_trusted:
-        with change(ceremony.db, ceremony.clock, ceremony.actor) as changing:
+        with change(ceremony.db, ceremony.clock, ceremony.actor, ceremony.why) as changing:
             known = bring_into_force(changing, known)
     with read(ceremony.db) as connection:
         return known, trust_bundle(connection)

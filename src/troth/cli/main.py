@@ -16,6 +16,7 @@ NOUNS: Final[dict[str, str]] = {
     "thing": "Devices and services that have an identity",
     "policy": "What an identity may do",
     "cert": "Certificates: list, show, hold, revoke",
+    "ca": "Certification authorities: the hierarchy, ceremonies, rollover",
     "crl": "Certificate revocation lists: what is published, and publishing",
     "profile": "Certificate profiles: what a kind of certificate may hold",
     "token": "One-time enrollment tokens",

@@ -91,6 +91,16 @@ def count_uptake(connection: Connection, now: datetime, root_ids: Collection[str
     return {each: found.get(each, 0) for each in UptakeState}
 
 
+def count_roots(connection: Connection, now: datetime) -> dict[str | None, int]:
+    """Return how many things with a certificate that is good at `now` have last shown or fetched which root.
+
+    None stands for those of whom nothing is known.
+    """
+    things = _things_with_certificates(now).add_columns(_UPTAKE.root_id.label("root_id")).subquery()
+    rows = connection.execute(select(things.c.root_id, func.count()).group_by(things.c.root_id))
+    return {root_id: int(count) for root_id, count in rows}
+
+
 def list_behind(
     connection: Connection,
     now: datetime,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -287,7 +288,7 @@ def test_who_is_to_be_lost_is_lost_by_name_only(authority: TestAuthority, ceremo
     with pytest.raises(Fault) as caught:
         retire(ceremony, "devices-1", force="devices-2")
     assert caught.value.kind is Kind.MALFORMED
-    retire(ceremony, "devices-1", force="devices-1", why="stolen")
+    retire(replace(ceremony, why="stolen"), "devices-1", force="devices-1")
     (entry,) = entries(authority.db, "issuer.retired")
     assert (entry.why, len(entry.data["lost"])) == ("stolen", 1)
     # Again, it changes nothing.
