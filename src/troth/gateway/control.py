@@ -78,7 +78,8 @@ class Control:
 
     def is_state_known(self) -> bool:
         """Tell whether every change is known here that was committed a moment ago."""
-        return self._follower is not None and self.unknown_since is None
+        follower = self._follower
+        return follower is not None and follower.blind_since is None and self._stuck_since is None
 
     async def is_up_to_date(self) -> bool:
         """Tell whether every change is known here that was committed before this call, having caught up with it."""
