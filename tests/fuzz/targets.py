@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tests.fuzz import ocsp_requests, policy_documents, policy_patterns, policy_topics
+from tests.fuzz import journal_evidence, ocsp_requests, policy_documents, policy_patterns, policy_topics
 
 MIB: Final = 1024 * 1024
 
@@ -33,6 +33,9 @@ class Target:
 
 
 TARGETS: Final[Mapping[str, Target]] = {
+    "journal-evidence": Target(
+        journal_evidence.check, journal_evidence.SEEDS, journal_evidence.WORDS, bytes_max=512 * 1024
+    ),
     "ocsp-requests": Target(ocsp_requests.check, ocsp_requests.SEEDS, ocsp_requests.WORDS, bytes_max=64 * 1024),
     "policy-documents": Target(
         policy_documents.check,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, Executable, bindparam, select, update
 
 from troth.clock import Clock
-from troth.errors import Bug
+from troth.errors import Bug, Fault, Kind, PeerFault
 from troth.evidence.entry import Entry, render_entry
 from troth.evidence.merkle import Frontier, leaf_hash, parse_frontier
 from troth.journal import tables
@@ -66,7 +66,11 @@ class Change:
         """
         connection = self.connection
         size, stored = connection.execute(_TAKE_HEAD).one()
-        frontier = parse_frontier(size, stored)
+        try:
+            frontier = parse_frontier(size, stored)
+        except PeerFault as fault:
+            hint = "troth journal verify tells what was changed"
+            raise Fault(Kind.REJECTED, "the journal's head is not whole", detail=fault.message, hint=hint) from fault
         connection.execute(_INSERT, [self._row(frontier, *record) for record in self._records])
         connection.execute(_LEAVE_HEAD, {"grown": frontier.size, "left": frontier.render()})
         if connection.dialect.name == "postgresql":
