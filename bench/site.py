@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from troth.app.cabinet import FileCabinet
 from troth.app.home import open_home
 from troth.app.init import Birth, initialise
 from troth.app.wiring.database import open_database
 from troth.clock import SystemClock
 from troth.journal.change import change
+from troth.keys.file import read_key
 from troth.names import Realm
 from troth.registry.issuers import list_issuers
 from troth.registry.policies import attach_policy, create_policy
@@ -96,10 +96,10 @@ def make_site(folder: Path) -> Site:
 
 def _keys(home: Path, db: Database) -> MemoryCabinet:
     """Return the home's CA keys, as the authority's process opens them."""
-    cabinet, opened = FileCabinet(home, None), MemoryCabinet()
+    opened = MemoryCabinet()
     with read(db) as connection:
         for issuer in list_issuers(connection):
-            opened.keys[issuer.key_name] = cabinet.open(issuer.key_name)
+            opened.keys[issuer.key_name] = read_key(home / issuer.key_name, None)
     return opened
 
 

@@ -39,6 +39,11 @@ KEY_SCRYPT_BYTES_MAX: Final = 256 * KIB * KIB
 KEY_SCRYPT_WORK_MAX: Final = 1 << 23
 KEY_PBKDF2_ROUNDS_MAX: Final = 10_000_000
 
+# Keys in tokens. A URI stands in the registry as a key's name; a call that takes longer counts as a token that hangs.
+PKCS11_URI_CHARS_MAX: Final = 128
+PKCS11_PIN_BYTES_MAX: Final = 256
+PKCS11_CALL_S_MAX: Final = 10.0
+
 # Policy documents. AWS counts 2,048 characters without white space and takes up to 404,600 raw ones.
 POLICY_DOCUMENT_CHARS_MAX: Final = 404_600
 POLICIES_PER_TARGET_MAX: Final = 10

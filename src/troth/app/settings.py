@@ -144,6 +144,13 @@ class Gateway(Section):
     )
 
 
+class Keys(Section):
+    """Where CA keys are that are in tokens; which of them, the database says by their ``pkcs11:`` URIs."""
+
+    module: str = Field("", description="the PKCS#11 module of the tokens that hold CA keys")
+    pin_file: str = Field("keys/pin", description="file, from the home, with the PIN of those tokens")
+
+
 class Journal(Section):
     """Where the journal's checkpoints go besides the home: somewhere that whoever breaks into it cannot write."""
 
@@ -195,6 +202,7 @@ class Settings(Section):
     processes: Processes = Processes()
     aws: Aws = Aws()
     gateway: Gateway = Gateway()
+    keys: Keys = Keys()
     journal: Journal = Journal()
     limits: LimitsSection = LimitsSection()
 

@@ -41,8 +41,11 @@ class KeyCabinet(Protocol):
         """Return the key kept under `name`; where there is none, make one, and keep it safely before returning."""
         ...
 
-    def open(self, name: str) -> SigningKey:
-        """Return the key kept under `name`. Raises `Fault` (not found, bad key)."""
+    def open(self, name: str, public_key: PublicKey | None = None) -> SigningKey:
+        """Return the key kept under `name`. Where its public half is given, a token need not be there yet.
+
+        Raises `Fault`: not found, bad key; unavailable for a token that does not answer.
+        """
         ...
 
 
@@ -162,7 +165,7 @@ def opened_key(issuer: Issuer, cabinet: KeyCabinet) -> SigningKey:
             f"the key of {issuer.name} is kept elsewhere",
             hint="have the request signed where that key is: troth ca request, then troth ca sign there",
         )
-    key = cabinet.open(issuer.key_name)
+    key = cabinet.open(issuer.key_name, _key_of(issuer))
     if key.public_key != issuer.certificate.public_key():
         raise Fault(
             Kind.BAD_KEY,

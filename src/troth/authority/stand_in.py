@@ -11,7 +11,7 @@ from troth.journal.change import Change
 from troth.keys.file import FileKey, generate
 from troth.registry.cross_certificates import add_cross_certificate, list_cross_certificates
 from troth.registry.issuers import Issuer, add_issuer, list_issuers
-from troth.x509.algorithms import KeyAlgorithm, algorithm_of, signature_hash
+from troth.x509.algorithms import KeyAlgorithm, algorithm_of, signature_hash, PublicKey
 from troth.x509.building import key_identifier
 
 
@@ -25,7 +25,7 @@ class MemoryKeys:
         """Return the key kept under `name`, made now if there is none."""
         return self.keys.setdefault(name, generate(algorithm))
 
-    def open(self, name: str) -> FileKey:
+    def open(self, name: str, public_key: PublicKey | None = None) -> FileKey:
         """Return the key kept under `name`. Raises `Fault` (not found)."""
         if name not in self.keys:
             raise Fault(Kind.NOT_FOUND, f"there is no key {name}")

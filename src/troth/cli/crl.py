@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from troth.app.cabinet import FileCabinet
+from troth.app.cabinet import home_cabinet
 from troth.authority.ceremony import opened_key
 from troth.authority.derive import crl_url
 from troth.authority.status.publish import CRLDoor, scopes_of
@@ -60,7 +60,7 @@ def publish(
     Without --ca, those of all issuing CAs. What runs does this by itself, the root's excepted.
     """
     with opened(home) as here:
-        cabinet = FileCabinet(here.home.path, read_passphrase(passphrase_file))
+        cabinet = home_cabinet(here.home, here.settings, read_passphrase(passphrase_file))
         with read(here.db) as connection:
             issuers = [issuer for issuer in _chosen(connection, ca) if _is_ours(issuer, ca)]
         if not issuers:

@@ -21,7 +21,7 @@ class SigningKey(Protocol):
     def sign(self, data: bytes) -> bytes:
         """Return the signature over `data`, by the one scheme of the algorithm, as X.509 carries it.
 
-        ECDSA in DER over SHA-256 (P-256) or SHA-384 (P-384), Ed25519, RSA PKCS#1 v1.5 over SHA-256, ML-DSA. Raises `Fault`
-        (unavailable) when the key cannot be reached now.
+        ECDSA in DER over SHA-256 (P-256) or SHA-384 (P-384), Ed25519, RSA PKCS#1 v1.5 over SHA-256, ML-DSA. Raises
+        `Fault` (unavailable) when the key cannot be reached now.
         """
         ...

@@ -33,7 +33,7 @@ from troth.store import migrate
 from troth.store.connect import Database, connect
 from troth.testing.clock import FakeClock
 from troth.tls.server import ServerIdentity
-from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.algorithms import KeyAlgorithm, PublicKey
 from troth.x509.certificates import certificate_id, render_chain
 from troth.x509.crl import Reason
 from troth.x509.profiles import Purpose
@@ -53,7 +53,7 @@ class MemoryCabinet:
         """Return the key of this name, made now if there is none."""
         return self.keys.setdefault(name, generate(algorithm))
 
-    def open(self, name: str) -> FileKey:
+    def open(self, name: str, public_key: PublicKey | None = None) -> FileKey:
         """Return the key of this name. Raises `Fault` (not found)."""
         if name not in self.keys:
             raise Fault(Kind.NOT_FOUND, f"there is no key {name}")

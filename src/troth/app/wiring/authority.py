@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from troth.app.cabinet import FileCabinet
+from troth.app.cabinet import FileCabinet, home_cabinet
 from troth.app.doors import Doors
 from troth.app.duties import Duty, duties, keep
 from troth.app.wiring.door import open_crl_door, open_door
@@ -47,7 +47,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
     """
     with parts(job) as (home, settings, db):
         passphrase = job["passphrase"]
-        cabinet = FileCabinet(home.path, passphrase.encode() if passphrase else None)
+        cabinet = home_cabinet(home, settings, passphrase.encode() if passphrase else None)
         clock, public_url = SystemClock(), settings.site.public_url
         renewal = partial(_renew_doors, Doors(home, settings, db, clock, cabinet, AUTHORITY))
         signing = asyncio.create_task(keep_journal(home, settings, db, clock, cabinet.passphrase))
