@@ -6,7 +6,7 @@ is a case for ``vectors/`` as it stands.
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -20,19 +20,26 @@ from troth.policy.pattern import fold
 from troth.policy.situation import context_members, read_context
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 HOT = ("iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive", "iot:Connect")
 BEFORE, NEW_YEAR, AFTER = "2025-12-31T23:59:59Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
 NEW_YEAR_S = "1767225600"
 
+
+def mix(*choices: tuple[int, st.SearchStrategy[T]]) -> st.SearchStrategy[T]:
+    """Choose among strategies, each as often as its weight says: ``|`` takes a strategy that is given twice once."""
+    weighted = [strategy for weight, strategy in choices for _ in range(weight)]
+    return st.integers(0, len(weighted) - 1).flatmap(weighted.__getitem__)
+
+
 # What is asked.
 
 _COMMON = st.sampled_from(["a", "b", "a/b", "lamp-9", "lamp-9/a"])
-NAMES = (
-    _COMMON
-    | _COMMON
-    | st.text("ab/:*", max_size=4)
-    | st.sampled_from(["a/lamp-9", "?", "+/#", "${iot:ClientId}", "x:topic/a", "a\u00e9", NEW_YEAR_S])
+NAMES = mix(
+    (3, _COMMON),
+    (1, st.text("ab/:*", max_size=4)),
+    (1, st.sampled_from(["a/lamp-9", "?", "+/#", "${iot:ClientId}", "x:topic/a", "a\u00e9", NEW_YEAR_S])),
 )
 REQUESTS = st.tuples(st.sampled_from((*HOT, *HOT, *Action)), NAMES)
 
@@ -56,16 +63,17 @@ _VARIABLES = (
     "${?}",
     "${$}",
 )
-_PIECES = st.sampled_from(("a", "b", "/", ":", "lamp-9", "$", "+", "*", "*", "?")) | st.sampled_from(_VARIABLES)
-_PATTERNS = st.lists(_PIECES, max_size=4).map("".join) | st.sampled_from(_VARIABLES)
+_CHARACTERS = st.sampled_from(("a", "b", "/", ":", "lamp-9", "$", "+", "*", "*", "?"))
+_PIECES = mix((2, _CHARACTERS), (1, st.sampled_from(_VARIABLES)))
+_PATTERNS = mix((2, st.lists(_PIECES, min_size=1, max_size=4).map("".join)), (1, st.sampled_from(_VARIABLES)))
 _LITERALS = NAMES.filter(lambda name: "${" not in name)
 _ARN_STARTS = st.sampled_from(
     ["arn:aws:iot:local:000000000000:"] * 6
     + ["arn:aws:iot:*:*:", "arn:aws:iot:local:*:", "arn:*:iot:loc?l:000000000000:", "arn:aws:iot:other:000000000000:"]
 )
 _TYPES = st.sampled_from(["topic/"] * 4 + ["topicfilter/", "client/", "thing/", "topic", "*", ""])
-ARNS = st.builds("{}{}{}".format, _ARN_STARTS, _TYPES, _PATTERNS | _LITERALS | st.just("*"))
-RESOURCES = st.just("*") | st.just("arn:aws:iot:*") | ARNS | ARNS | ARNS | ARNS
+ARNS = st.builds("{}{}{}".format, _ARN_STARTS, _TYPES, mix((4, _PATTERNS), (2, _LITERALS), (1, st.just("*"))))
+RESOURCES = mix((8, ARNS), (1, st.sampled_from(["*", "arn:aws:iot:*"])))
 
 # Conditions: for each kind of value the operators, the policies' values and the keys that have such values.
 
@@ -146,7 +154,7 @@ _ALL_KEYS = tuple(key for _, _, keys in _KINDS.values() for key in keys)
 
 
 def _one_or_many(values: st.SearchStrategy[str], min_size: int) -> st.SearchStrategy[Any]:
-    return values | st.lists(values, min_size=min_size, max_size=3)
+    return mix((2, values), (1, st.lists(values, min_size=min_size, max_size=3)))
 
 
 def _compared(keys: tuple[str, ...], values: st.SearchStrategy[str]) -> st.SearchStrategy[Json]:
@@ -163,11 +171,17 @@ def _condition(kind: str) -> st.SearchStrategy[Json]:
         st.sampled_from(("", "", "IfExists")),
     )
     fitting, any_keys = _compared(keys, values), _compared(_ALL_KEYS, values)
-    return st.builds(lambda name, compared: {name: compared}, names, fitting | fitting | fitting | any_keys)
+    return st.builds(lambda name, compared: {name: compared}, names, mix((4, fitting), (1, any_keys)))
 
 
 _PRESENCE = st.builds(lambda compared: {"Null": compared}, _compared(_ALL_KEYS, st.sampled_from(["true", "false"])))
 CONDITIONS = st.one_of(*map(_condition, _KINDS), _PRESENCE)
+_ANY_CONDITIONS = mix((1, st.just([])), (1, st.lists(CONDITIONS, min_size=1, max_size=2)))
+_OF_TIME = st.builds(
+    lambda order, value: [{f"Date{order}": {"aws:CurrentTime": value}}],
+    st.sampled_from(_ORDERS),
+    st.sampled_from([BEFORE, NEW_YEAR, AFTER]),
+)
 
 # Statements and documents.
 
@@ -176,7 +190,7 @@ _ACTIONS = st.sampled_from(
 )
 
 
-def statements(*effects: str) -> st.SearchStrategy[Json]:
+def statements(*effects: str, conditions: st.SearchStrategy[list[Json]] = _ANY_CONDITIONS) -> st.SearchStrategy[Json]:
     """Return valid statements with one of the effects."""
     return st.builds(
         lambda effect, action, actions, resource, resources, conditions: {
@@ -187,10 +201,10 @@ def statements(*effects: str) -> st.SearchStrategy[Json]:
         },
         st.sampled_from(effects),
         st.sampled_from(["Action"] * 6 + ["NotAction"]),
-        st.just("*") | _one_or_many(_ACTIONS, 1),
+        mix((1, st.just("*")), (3, _one_or_many(_ACTIONS, 1))),
         st.sampled_from(["Resource"] * 4 + ["NotResource"]),
-        st.just("*") | _one_or_many(RESOURCES, 1),
-        st.just([]) | st.lists(CONDITIONS, min_size=1, max_size=2),
+        _one_or_many(RESOURCES, 1),
+        conditions,
     )
 
 
@@ -205,8 +219,14 @@ def _document(version: str | None, written: list[Json]) -> Json:
 DOCUMENTS = st.builds(
     _document,
     st.sampled_from(["2012-10-17"] * 5 + ["2008-10-17", None]),
-    st.lists(statements("Allow", "Allow", "Deny"), max_size=4),
+    st.lists(statements("Allow", "Allow", "Deny"), min_size=1, max_size=4),
 )
+TIMELY = st.builds(
+    _document,
+    st.just("2012-10-17"),
+    st.lists(statements("Allow", "Deny", conditions=mix((2, _OF_TIME), (1, _ANY_CONDITIONS))), min_size=1, max_size=4),
+)
+"""Documents that say otherwise at other times."""
 
 
 # Connections.
@@ -218,7 +238,7 @@ _OPTIONAL = {"certificate", "thing", "clientId"}
 
 
 def _maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.none() | values | values
+    return mix((1, st.none()), (4, values))
 
 
 THINGS = st.fixed_dictionaries(
@@ -246,7 +266,7 @@ CERTIFICATES = st.fixed_dictionaries(
         "subject": st.fixed_dictionaries(
             {},
             optional={
-                "CommonName": st.lists(_TEXTS | _ODD | _ODD, max_size=2),
+                "CommonName": st.lists(mix((1, _TEXTS), (1, _ODD)), min_size=1, max_size=2),
                 "OrganizationalUnit": st.lists(st.sampled_from(["ops", "admin", "a", "*"]), max_size=6),
             },
         ),
@@ -260,7 +280,7 @@ CONTEXTS = st.fixed_dictionaries(
         "sourceIp": st.sampled_from(["192.0.2.7", "192.0.3.1", "2001:db8::1", "::ffff:192.0.2.7"]),
     },
     optional={
-        "clientId": st.just("lamp-9") | _maybe(_TEXTS | _ODD),
+        "clientId": mix((3, st.just("lamp-9")), (1, st.none()), (2, _TEXTS | _ODD)),
         "protocol": st.sampled_from(["mqtt", "mqtt", "https"]),
         "domainName": _TEXTS,
         "connectAttributes": st.lists(st.sampled_from(["PersistentConnect", "LastWill"]), unique=True),
