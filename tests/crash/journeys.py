@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from troth.app.cabinet import FileCabinet
 from troth.app.profiles import built_in_profiles
 from troth.app.wiring.door import open_door
 from troth.authority.bell import ring
-from troth.authority.bulk import Issuance
+from troth.authority.bulk import Answer, Issuance
 from troth.authority.hierarchy import found, open_keys
 from troth.authority.issue import Wanted
 from troth.authority.revoke import revoke
@@ -29,12 +30,17 @@ from troth.clock import SystemClock
 from troth.enrollment.est import simpleenroll
 from troth.errors import Bug
 from troth.journal.change import change
+from troth.keys.file import generate
+from troth.keys.requests import build_request
 from troth.protocols.est import Credentials
-from troth.registry.certificates import CertificateRow, list_certificates
+from troth.registry.certificates import CertificateRow
+from troth.registry.inventory import Search, all_certificates
 from troth.registry.issuers import get_issuer
+from troth.registry.things import create_thing
 from troth.store.connect import Database, connect
 from troth.store.read import read
 from troth.testing.crashing import arm
+from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.profiles import Purpose
 from troth.x509.requests import parse_request
 from troth.x509.subjects import thing_of
@@ -44,6 +50,9 @@ OPERATOR = "operator:anna"
 WAIT_S = 60.0
 REVOKED = "lamp-old"
 CRLS = (None, 0, 1)
+FLEET = 60
+"""Things of one host."""
+_BATCH = 7
 
 
 @dataclass(frozen=True)
@@ -108,18 +117,49 @@ def bulk(place: Place) -> None:
 
 
 async def _bulk(place: Place, db: Database) -> None:
-    requests = [parse_request(der) for der in place.requests()]
-    wanted = [
-        Wanted("device", request, "operator", {"file": "fleet.csv"}, thing=thing_of(request.subject))
-        for request in (*requests, requests[0])
-    ]
+    requests = place.requests()
     rouse = partial(ring, place.folder / "bell")
     issuance = Issuance(db, SystemClock(), OPERATOR, PUBLIC_URL, rouse, WAIT_S)
-    async for answers in issuance.answers(wanted):
-        for answer in answers:
-            if not isinstance(answer.outcome, CertificateRow):
-                raise Bug(str(answer.outcome))
-            place.answered(str(answer.wanted.thing), answer.outcome.der)
+    async for answers in issuance.answers([_for_its_thing(der) for der in (*requests, requests[0])]):
+        _note(place, answers)
+
+
+def make_fleet(site: Place, host: Place) -> None:
+    """Give a host the site's keys, and things of its own with their requests."""
+    shutil.copytree(site.folder / "keys", host.folder / "keys")
+    key = generate(KeyAlgorithm.P256)
+    things = [f"fleet-{host.folder.name}-{number}" for number in range(FLEET)]
+    with site.database() as db, change(db, SystemClock(), OPERATOR) as changing:
+        for thing in things:
+            create_thing(changing, thing)
+            (host.folder / f"{thing}.csr").write_bytes(build_request(key, thing))
+
+
+def fleet(place: Place) -> None:
+    """Issue for the things of this host, in many small batches."""
+    with place.database() as db:
+        asyncio.run(_fleet(place, db))
+
+
+async def _fleet(place: Place, db: Database) -> None:
+    rouse = partial(ring, place.folder / "bell")
+    issuance = Issuance(db, SystemClock(), OPERATOR, PUBLIC_URL, rouse, WAIT_S)
+    wanted = [_for_its_thing(der) for der in place.requests()]
+    for first in range(0, FLEET, _BATCH):
+        async for answers in issuance.answers(wanted[first : first + _BATCH]):
+            _note(place, answers)
+
+
+def _for_its_thing(der: bytes) -> Wanted:
+    request = parse_request(der)
+    return Wanted("device", request, "operator", {"file": "fleet.csv"}, thing=thing_of(request.subject))
+
+
+def _note(place: Place, answers: list[Answer]) -> None:
+    for answer in answers:
+        if not isinstance(answer.outcome, CertificateRow):
+            raise Bug(str(answer.outcome))
+        place.answered(str(answer.wanted.thing), answer.outcome.der)
 
 
 def founder(place: Place) -> None:
@@ -139,7 +179,7 @@ def founder(place: Place) -> None:
 def revoker(place: Place) -> None:
     """Revoke the old lamp's certificate."""
     with place.database() as db, change(db, SystemClock(), OPERATOR) as changing:
-        (row,) = list_certificates(changing.connection, thing=REVOKED)
+        (row,) = all_certificates(changing.connection, Search(thing=REVOKED))
         revoke(changing, row.certificate_id)
 
 
@@ -153,7 +193,7 @@ def publisher(place: Place) -> None:
 
 
 Role = Callable[[Place], None]
-ROLES: dict[str, Role] = {each.__name__: each for each in (authority, device, bulk, founder, revoker, publisher)}
+ROLES: dict[str, Role] = {each.__name__: each for each in (authority, device, bulk, fleet, founder, revoker, publisher)}
 
 
 def run(role: str, place: Place, die_at: str | None) -> None:

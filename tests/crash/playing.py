@@ -45,29 +45,30 @@ def play(place: Place, journey: Journey, victim: str | None = None, die_at: str 
     if journey.server is None:
         _act(place, journey.actor, die_at)
         return
-    with _serving(place, journey.server, die_at if victim == journey.server else None) as server:
-        actor = _started(place, journey.actor, die_at if victim == journey.actor else None)
+    with serving(place, journey.server, die_at if victim == journey.server else None) as server:
+        actor = started(place, journey.actor, die_at if victim == journey.actor else None)
         if victim == journey.server:
             server.join(PATIENCE_S)
             assert server.exitcode == -signal.SIGKILL, f"{victim} never reached {die_at}"
             # Who waits for it goes on waiting, and gets its answer from the next.
-            with _serving(place, journey.server, None):
-                _end(actor, 0)
+            with serving(place, journey.server):
+                ended(actor, 0)
             return
-        _end(actor, -signal.SIGKILL if die_at else 0)
+        ended(actor, -signal.SIGKILL if die_at else 0)
         if die_at:
-            _end(_started(place, journey.actor, None), 0)
+            ended(started(place, journey.actor), 0)
 
 
 def _act(place: Place, role: str, die_at: str | None) -> None:
     if die_at:
-        _end(_started(place, role, die_at), -signal.SIGKILL)
-    _end(_started(place, role, None), 0)
+        ended(started(place, role, die_at), -signal.SIGKILL)
+    ended(started(place, role), 0)
 
 
 @contextmanager
-def _serving(place: Place, role: str, die_at: str | None) -> Iterator[BaseProcess]:
-    process = _started(place, role, die_at)
+def serving(place: Place, role: str, die_at: str | None = None) -> Iterator[BaseProcess]:
+    """Run a role for the length of the block."""
+    process = started(place, role, die_at)
     try:
         yield process
     finally:
@@ -76,13 +77,15 @@ def _serving(place: Place, role: str, die_at: str | None) -> Iterator[BaseProces
         process.join(PATIENCE_S)
 
 
-def _started(place: Place, role: str, die_at: str | None) -> BaseProcess:
+def started(place: Place, role: str, die_at: str | None = None) -> BaseProcess:
+    """Begin a role in a process of its own."""
     process = _CONTEXT.Process(target=journeys.run, args=(role, place, die_at), name=role)
     process.start()
     return process
 
 
-def _end(process: BaseProcess, code: int) -> None:
+def ended(process: BaseProcess, code: int) -> None:
+    """Wait for the end of a process, which must be with this exit code."""
     process.join(PATIENCE_S)
     if process.is_alive():
         process.kill()

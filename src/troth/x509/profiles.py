@@ -129,10 +129,14 @@ class Profile:
 def validity_window(profile: Profile, now: datetime, issuer: x509.Certificate | None) -> tuple[datetime, datetime]:
     """Return (not before, not after) in whole seconds for a certificate made at `now`, within its issuer's own window.
 
-    Raises `Fault` (expired) when the issuer is not valid at `now`.
+    Raises `Fault`: expired when the issuer is not valid at `now`, rejected where the calendar ends.
     """
     now = now.replace(microsecond=0)
-    begin, end = now - profile.backdate, now + profile.validity
+    try:
+        begin, end = now - profile.backdate, now + profile.validity
+    except OverflowError as error:
+        hint = "check this machine's clock"
+        raise Fault(Kind.REJECTED, "the certificate would end after the year 9999", hint=hint) from error
     if issuer is None:
         return begin, end
     if not issuer.not_valid_before_utc <= now < issuer.not_valid_after_utc:
