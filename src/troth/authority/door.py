@@ -13,7 +13,7 @@ from cryptography import x509
 
 from troth.authority.committed import Committed, read_committed
 from troth.authority.derive import derive, draft, signer_of, tbs_digest
-from troth.authority.intents import Intent
+from troth.authority.intents import OCSP_SIGNER_PROFILE, Intent
 from troth.errors import Fault, Kind
 from troth.keys.signing import SigningKey
 from troth.limits import INTENT_AGE_S_MAX, INTENT_AHEAD_S_MAX
@@ -21,6 +21,7 @@ from troth.points import Point, reached
 from troth.store.connect import Database
 from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
 from troth.x509.building import assemble
+from troth.x509.profiles import Profile
 from troth.x509.signing import is_signature
 
 RETRY_AFTER_S: Final = 5.0
@@ -42,17 +43,26 @@ class Door:
     """Holds CA keys and signs what committed intents stand for.
 
     `keys` are by issuer id; a root's, before it has a certificate, by the SHA-256 of its SubjectPublicKeyInfo.
-    `public_url` is the site's own, from this process's settings. Threads may share a door if they may share its keys.
+    `signer_keys`, by issuer id, certify signers of OCSP answers and nothing else. `public_url` is the site's own, from
+    this process's settings. Threads may share a door if they may share its keys.
     """
 
-    def __init__(self, keys: Mapping[str, SigningKey], public_url: str) -> None:
+    def __init__(
+        self, keys: Mapping[str, SigningKey], public_url: str, signer_keys: Mapping[str, SigningKey] | None = None
+    ) -> None:
         self._keys = dict(keys)
+        self._signer_keys = dict(signer_keys or {})
         self._public_url = public_url
 
     @property
     def issuer_ids(self) -> Collection[str]:
         """Whose signatures are to be had here."""
         return self._keys.keys()
+
+    @property
+    def signer_issuer_ids(self) -> Collection[str]:
+        """Whose signatures are to be had here by signers of OCSP answers."""
+        return self._signer_keys.keys()
 
     def sign(self, db: Database, intent_id: str, now: datetime) -> Signed:
         """Sign the certificate of the committed intent with its issuer's key. Blocks. Registers nothing.
@@ -95,7 +105,7 @@ class Door:
         template = derive(
             intent, committed.profile, committed.issuer_certificate, self._public_url, shards=committed.shards
         )
-        key = self._key(intent)
+        key = self._key(intent, committed.profile)
         verifier = signer_of(template)
         algorithm = algorithm_of(verifier)
         drafted = draft(template, algorithm)
@@ -108,8 +118,14 @@ class Door:
             )
         return Signed(intent, _sign_once(key, algorithm, verifier, drafted.tbs_certificate_bytes))
 
-    def _key(self, intent: Intent) -> SigningKey:
+    def _key(self, intent: Intent, profile: Profile) -> SigningKey:
         key = self._keys.get(intent.issuer_id)
+        if key is None and profile.is_ocsp_signer:
+            key = self._signer_keys.get(intent.issuer_id)
+        if key is None and intent.profile == OCSP_SIGNER_PROFILE and intent.issuer_id in self._signer_keys:
+            raise Fault(
+                Kind.REJECTED, f"profile {intent.profile!r} is not one of OCSP signers", hint="troth profile show"
+            )
         if key is None:
             raise _unavailable(f"no key for issuer {intent.issuer_id}")
         return key

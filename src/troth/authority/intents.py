@@ -9,12 +9,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, or_, select, update
 
 from troth.authority import tables
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.limits import INTENTS_PER_CHANGE_MAX, REFUSAL_CHARS_MAX
+
+OCSP_SIGNER_PROFILE: Final = "ocsp-signer"
 
 _COLUMNS: Final = tables.intents.c
 
@@ -134,10 +136,23 @@ def find_requested(connection: Connection, request_digests: Collection[str]) -> 
 
 
 def list_waiting(
-    connection: Connection, issuer_ids: Collection[str], stale_before: datetime, limit: int = INTENTS_PER_CHANGE_MAX
+    connection: Connection,
+    issuer_ids: Collection[str],
+    stale_before: datetime,
+    limit: int = INTENTS_PER_CHANGE_MAX,
+    *,
+    signer_issuer_ids: Collection[str] = (),
 ) -> list[str]:
-    """Return the ids of the oldest intents that wait for one of these issuers, or for anybody for too long."""
-    parameters = {"issuer_ids": list(issuer_ids), "stale_before": stale_before, "limit": limit}
+    """Return the ids of the oldest intents that wait for one of these issuers, or for anybody for too long.
+
+    Of `signer_issuer_ids` only those that are to become OCSP signers.
+    """
+    parameters = {
+        "issuer_ids": list(issuer_ids),
+        "signer_issuer_ids": list(signer_issuer_ids),
+        "stale_before": stale_before,
+        "limit": limit,
+    }
     return [identity for (identity,) in connection.execute(_WAITING, parameters)]
 
 
@@ -183,6 +198,10 @@ _WAITING: Final = (
         _COLUMNS.state == IntentState.PREPARED,
         or_(
             _COLUMNS.issuer_id.in_(bindparam("issuer_ids", expanding=True)),
+            and_(
+                _COLUMNS.issuer_id.in_(bindparam("signer_issuer_ids", expanding=True)),
+                _COLUMNS.profile == OCSP_SIGNER_PROFILE,
+            ),
             _COLUMNS.created_at < bindparam("stale_before"),
         ),
     )

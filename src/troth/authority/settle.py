@@ -69,7 +69,7 @@ def settle_waiting(db: Database, clock: Clock, door: Door) -> Progress:
     """
     stale_before = clock.now() - timedelta(seconds=INTENT_AGE_S_MAX)
     with read(db) as connection:
-        waiting = list_waiting(connection, door.issuer_ids, stale_before)
+        waiting = list_waiting(connection, door.issuer_ids, stale_before, signer_issuer_ids=door.signer_issuer_ids)
     return _settle(db, clock, door, waiting)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from troth.authority.derive import read_profile
-from troth.authority.intents import Intent, IntentState
+from troth.authority.intents import OCSP_SIGNER_PROFILE, Intent, IntentState
 from troth.authority.issue import prepare
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
@@ -25,7 +25,6 @@ from troth.x509.ocsp import CertStatus, good, revoked
 from troth.x509.profiles import Purpose
 from troth.x509.requests import parse_request
 
-SIGNER_PROFILE: Final = "ocsp-signer"
 SIGNER_METHOD: Final = "ocsp-signer"
 
 SerialKey = tuple[str, int]
@@ -60,7 +59,7 @@ def prepare_signer(change: Change, issuer: Issuer, key: SigningKey, public_url: 
     name = f"OCSP for {issuer.name}"
     return prepare(
         change,
-        profile=SIGNER_PROFILE,
+        profile=OCSP_SIGNER_PROFILE,
         request=parse_request(build_request(key, name)),
         name=name,
         method=SIGNER_METHOD,

@@ -74,7 +74,13 @@ class Answers:
     """
 
     def __init__(
-        self, db: Database, clock: Clock, public_url: str, conclusions: Conclusions, ring: Callable[[], object]
+        self,
+        db: Database,
+        clock: Clock,
+        public_url: str,
+        conclusions: Conclusions,
+        ring: Callable[[], object],
+        kept_max: int = OCSP_ANSWERS_KEPT_MAX,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -85,6 +91,7 @@ class Answers:
         self._kept: OrderedDict[bytes, Answer] = OrderedDict()
         self._position = 0
         self._pending = 0
+        self._kept_max = kept_max
 
     async def load(self) -> None:
         """Learn who the issuers are, and keep nothing that was made before. Raises `Fault` (unavailable)."""
@@ -142,7 +149,7 @@ class Answers:
         answer = self._signed(request, signer, keys, statuses)
         if answer.is_kept:
             self._kept[der] = answer
-            if len(self._kept) > OCSP_ANSWERS_KEPT_MAX:
+            if len(self._kept) > self._kept_max:
                 self._kept.popitem(last=False)
         return answer
 
@@ -167,7 +174,7 @@ class Answers:
         for key, status in found.items():
             if status is not None:
                 self._statuses[key] = status
-                if len(self._statuses) > OCSP_ANSWERS_KEPT_MAX:
+                if len(self._statuses) > self._kept_max:
                     self._statuses.popitem(last=False)
         return [found[key] or _UNKNOWN for key in keys]
 
