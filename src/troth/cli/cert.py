@@ -9,6 +9,7 @@ import typer
 from troth.authority.revoke import REASONS, parse_reason, revoke_issuer
 from troth.authority.revoke import revoke as revoke_certificate
 from troth.cli.cert_inventory import certificate_value, export, list_, show
+from troth.cli.cert_issue import issue
 from troth.cli.output import answer, say
 from troth.cli.server import HOME, HomeOption, JsonOption, WhyOption, opened
 from troth.enrollment.withdraw import withdraw_thing
@@ -28,6 +29,7 @@ IdArgument = Annotated[
 app.command("list")(list_)
 app.command()(show)
 app.command()(export)
+app.command()(issue)
 
 
 @app.command()
