@@ -48,10 +48,11 @@ soak: setup packages ## What is too long for `make test`
 packages:
 	@sh scripts/packages.sh tests/system-packages.txt
 
-bench: setup packages ## Measure against Mosquitto and NATS in the same run and print ratios
+bench: setup packages ## Measure beside Mosquitto, NATS and other policy engines in the same run and print ratios
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
 	    --require-hashes --only-binary :all: -r requirements/bench.txt
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.policy
 
 format: setup ## Format and mend what can be mended without thought
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
