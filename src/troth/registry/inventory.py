@@ -32,34 +32,50 @@ class Search:
     """They expire at this time or later."""
     expires_before: datetime | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the search as SQL."""
-        found: list[ColumnElement[bool]] = []
+    def walk(self) -> tuple[list[ColumnElement[bool]], tuple[Column[Any], ...]]:
+        """Return the conditions, and the columns to order by: those of the index that the conditions leave to walk."""
+        held, order = self._held()
+        others = [
+            _passed_over(column) == value
+            for column, value in self._equal().items()
+            if value is not None and column not in held
+        ]
+        return [*(column == self._equal()[column] for column in held), *self._window(), *others], order
+
+    def _held(self) -> tuple[tuple[Column[Any], ...], tuple[Column[Any], ...]]:
+        """Return which columns an index holds to one value, and the columns behind them in that index."""
         if self.thing is not None:
-            found.append(_COLUMNS.thing == self.thing)
-        if self.issuer_id is not None:
-            found.append(_COLUMNS.issuer_id == self.issuer_id)
+            return (_COLUMNS.thing,), (_COLUMNS.certificate_id,)
+        if self._window():
+            return (), (_COLUMNS.not_after, _COLUMNS.certificate_id)
+        if self.state is not None and self.issuer_id is not None:
+            return (_COLUMNS.state, _COLUMNS.issuer_id), (_COLUMNS.certificate_id,)
         if self.state is not None:
-            found.append(_COLUMNS.state == self.state)
-        if self.profile is not None:
-            found.append(_COLUMNS.profile == self.profile)
+            return (_COLUMNS.state,), (_COLUMNS.issuer_id, _COLUMNS.certificate_id)
+        if self.issuer_id is not None:
+            return (_COLUMNS.issuer_id,), (_COLUMNS.serial,)
+        return (), (_COLUMNS.certificate_id,)
+
+    def _equal(self) -> dict[Column[Any], object]:
+        return {
+            _COLUMNS.thing: self.thing,
+            _COLUMNS.issuer_id: self.issuer_id,
+            _COLUMNS.state: self.state,
+            _COLUMNS.profile: self.profile,
+        }
+
+    def _window(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
         if self.expires_from is not None:
             found.append(_COLUMNS.not_after >= self.expires_from)
         if self.expires_before is not None:
             found.append(_COLUMNS.not_after < self.expires_before)
         return found
 
-    def order(self) -> tuple[Column[Any], ...]:
-        """Return the columns of the index to walk along, after those that are held to one value."""
-        if self.thing is not None:
-            return (_COLUMNS.certificate_id,)
-        if self.expires_from is not None or self.expires_before is not None:
-            return (_COLUMNS.not_after, _COLUMNS.certificate_id)
-        if self.state is not None:
-            return (_COLUMNS.issuer_id, _COLUMNS.certificate_id)
-        if self.issuer_id is not None:
-            return (_COLUMNS.serial,)
-        return (_COLUMNS.certificate_id,)
+
+def _passed_over(column: Column[Any]) -> ColumnElement[Any]:
+    """Return the column so that no index on it is used: SQLite, which keeps no statistics, would take that one."""
+    return column.concat("")
 
 
 ALL: Final = Search()
@@ -73,8 +89,8 @@ def list_certificates(
     Those of an expiry window come in the order in which they expire; all others in an order of their own, always the
     same. Raises `Fault` (not found) when there is no certificate `after` and its place cannot be told from its id.
     """
-    order = search.order()
-    statement = select(tables.certificates).where(*search.conditions()).order_by(*order).limit(page_rows(limit))
+    conditions, order = search.walk()
+    statement = select(tables.certificates).where(*conditions).order_by(*order).limit(page_rows(limit))
     if after is not None:
         statement = statement.where(_is_behind(connection, order, after))
     return [certificate_row(row) for row in connection.execute(statement)]
