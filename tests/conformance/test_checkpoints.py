@@ -14,7 +14,7 @@ from tests.fixtures.databases import StepClock
 from troth.errors import Fault, Kind
 from troth.evidence.audit import Flaw, Witness
 from troth.evidence.checkpoint import SignedCheckpoint, parse_checkpoint, verify_checkpoint
-from troth.evidence.merkle import verify_consistency, verify_inclusion
+from troth.evidence.merkle import leaf_hash, verify_consistency, verify_inclusion
 from troth.evidence.proof import (
     ConsistencyProof,
     InclusionProof,
@@ -183,6 +183,26 @@ def test_nothing_is_signed_that_does_not_continue_what_was(
         assert caught.value.kind is Kind.REJECTED
         assert "troth journal verify" in (caught.value.hint or "")
     assert audit(db, signer.verifier, [], quiet).findings or "checkpoints" in str(statements)
+
+
+def test_an_entry_rewritten_with_all_hashes_since_is_not_signed(db: Database, clock: StepClock, signer: Signer) -> None:
+    """All hashes fit; only what the entries after it commit to does not."""
+    signer.sign(first=True)
+    grow(db, clock, 5)
+    signer.sign()
+    grow(db, clock, 4)
+    with write(db) as connection:
+        frontier = frontier_at(connection, 6)
+        rows = connection.execute(tables.entries.select().order_by(tables.entries.c.number)).all()
+        for row in rows[6:]:
+            body = row.body.replace(b"test:tree", b"test:eve_") if row.number == 7 else row.body
+            own = tables.entries.c.number == row.number
+            connection.execute(
+                tables.entries.update().where(own).values(body=body, nodes=frontier.append(leaf_hash(body)))
+            )
+        connection.execute(tables.head.update().values(frontier=frontier.render()))
+    with pytest.raises(Fault, match="does not continue"):
+        signer.sign()
 
 
 def test_the_same_without_an_attack_is_signed(db: Database, clock: StepClock, signer: Signer) -> None:
