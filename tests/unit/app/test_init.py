@@ -117,6 +117,7 @@ class Cut(BaseException):
     """The power fails here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["found", "mark", "first-move", "settings"])
 def test_a_birth_cut_off_anywhere_is_finished_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

@@ -409,6 +409,7 @@ def test_what_is_meant_is_not_found() -> None:
     )
 
 
+@pytest.mark.slow
 @given(POLICIES)
 def test_any_document_is_linted(policies: list[NamedPolicy]) -> None:
     for policy in policies:

@@ -121,6 +121,7 @@ def test_a_grant_goes_with_the_time(
             assert agrees(grant, request, evaluate(policies, *request, now))
 
 
+@pytest.mark.slow
 @given(written=POLICIES, described=st.lists(CONTEXTS, min_size=2, max_size=3), requests=MANY_REQUESTS)
 def test_what_is_shared_is_the_same_to_everybody(
     written: list[Json], described: list[Json], requests: list[Request]
