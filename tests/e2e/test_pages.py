@@ -8,6 +8,18 @@ from tests.fixtures.pages import run_page
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl")]
 
 
+ELSEWHERE = {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "HTTPS", "OPERATORS")}
+"""Listeners that a page does not speak of stand where no other test's do."""
+
+
+@pytest.mark.needs("curl")
+def test_ocsp(tmp_path: Path) -> None:
+    said = run_page("ocsp.md", tmp_path, ELSEWHERE)
+    assert said.count("Response verify OK") >= 3
+    assert "web.pem: good" in said
+    assert "Reason: certificateHold" in said
+
+
 def test_the_inventory(tmp_path: Path) -> None:
     said = run_page("inventory.md", tmp_path)
     assert "no certificates" in said
