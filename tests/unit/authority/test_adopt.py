@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.fixtures.issuance import entries
@@ -247,9 +249,11 @@ def test_a_root_with_its_key_follows_on_ours(
 
 def test_pkcs12_gives_key_and_chain(clock: FakeClock, company: Certified) -> None:
     made = Made().by(clock, company.certificate, company.key)
+    private_key = made.key.private_key
+    assert isinstance(private_key, ec.EllipticCurvePrivateKey)
     encryption = BestAvailableEncryption(b"secret")
     data = pkcs12.serialize_key_and_certificates(
-        b"plant", made.key.private_key, made.certificate, [company.certificate], encryption
+        b"plant", private_key, made.certificate, [company.certificate], encryption
     )
     assert is_pkcs12(data)
     key, certificates = parse_pkcs12(data, b"secret")
@@ -291,11 +295,11 @@ def test_a_request_is_signed_elsewhere_and_its_answer_signs(machines: Machines, 
     assert request_issuer(machines.site, site=SITE, purpose=Purpose.DEVICES, line="plant") == asked
     request = parse_request(asked.request)
     assert request.common_name == "home.example plant CA 1"
-    where = {"site": "vault.example", "purpose": Purpose.DEVICES, "line": "plant", "names": ()}
-    signed, bundle = sign_request(machines.vault, request, **where)
+    sign = partial(sign_request, site="vault.example", purpose=Purpose.DEVICES, line="plant", names=())
+    signed, bundle = sign(machines.vault, request)
     assert signed.key_name == ""
     # The request again gives the same certificate.
-    assert sign_request(machines.vault, request, **where)[0].issuer_id == signed.issuer_id
+    assert sign(machines.vault, request)[0].issuer_id == signed.issuer_id
     (intended,) = [
         entry for entry in entries(machines.vault.db, "certificate.intended")
         if entry.data["request_digest"] == request.digest

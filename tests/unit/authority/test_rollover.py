@@ -15,7 +15,6 @@ from troth.authority.rollover import create_issuer, retire, roll_over
 from troth.authority.settle import issue
 from troth.errors import Fault, Kind
 from troth.evidence.entry import Entry
-from troth.journal import change as changes
 from troth.journal.change import change
 from troth.keys.file import FileKey, generate
 from troth.registry.cross_certificates import list_cross_certificates
@@ -25,6 +24,7 @@ from troth.registry.trust import path_shown, trust_bundle
 from troth.registry.uptake import record_uptake
 from troth.store.connect import Database
 from troth.store.read import read
+from troth.store.write import write
 from troth.testing.authority import ACTOR, MemoryCabinet, TestAuthority, new_request
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import find_extension
@@ -170,12 +170,12 @@ class Power:
 
     def write(self, real: Callable[[Database], AbstractContextManager[Connection]]) -> object:
         @contextmanager
-        def write(db: Database) -> Iterator[Connection]:
+        def until_the_power_goes(db: Database) -> Iterator[Connection]:
             with real(db) as connection:
                 yield connection
                 self.moment()
 
-        return write
+        return until_the_power_goes
 
 
 # Key, intent and conclusion of the new one; for a root, intent and conclusion of two crosses; then the change of hands.
@@ -188,7 +188,7 @@ def test_a_rollover_cut_off_anywhere_is_finished_by_calling_again(
     power = Power(when)
     with monkeypatch.context() as patch:
         patch.setattr(MemoryCabinet, "make", power.cabinet(MemoryCabinet.make))
-        patch.setattr(changes, "write", power.write(changes.write))
+        patch.setattr("troth.journal.change.write", power.write(write))
         with pytest.raises(Cut):
             over(ceremony, line)
     assert states(authority)[f"{line}-1"] is IssuerState.ACTIVE
@@ -211,7 +211,7 @@ def test_the_moments_above_are_all_there_are(
     power = Power(moments)
     with monkeypatch.context() as patch:
         patch.setattr(MemoryCabinet, "make", power.cabinet(MemoryCabinet.make))
-        patch.setattr(changes, "write", power.write(changes.write))
+        patch.setattr("troth.journal.change.write", power.write(write))
         over(ceremony, line)
     assert power.left == 0
 
