@@ -6,7 +6,7 @@ PKCS#11 2.40 and 3.0.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -81,7 +81,7 @@ class Tokens:
 
     def open(self, uri: TokenURI) -> TokenKey:
         """Return the key that is meant. Raises `Fault`: unavailable, bad key (a kind that is not taken)."""
-        return TokenKey(uri, self._do(uri, partial(self._read_public, uri)), self)
+        return TokenKey(uri, public_key_of(self._do(uri, partial(self._read_public, uri))), self)
 
     def expect(self, uri: TokenURI, public_key: PublicKey) -> TokenKey:
         """Return the key that is meant without asking for it: the token may come later. Raises nothing."""
@@ -93,7 +93,7 @@ class Tokens:
         Raises `Fault`: unavailable; unsupported (no such keys in tokens); conflict (there is one of another kind).
         """
         kind_of(algorithm)
-        key = TokenKey(uri, self._do(uri, partial(self._make, uri, algorithm)), self)
+        key = TokenKey(uri, public_key_of(self._do(uri, partial(self._make, uri, algorithm))), self)
         if key.algorithm is not algorithm:
             hint = "name another with object=... or id=..."
             raise Fault(Kind.CONFLICT, f"the token has a key of kind {key.algorithm} there: {uri}", hint=hint)
@@ -117,6 +117,10 @@ class Tokens:
             raise unavailable(f"the token hangs ({uri})", hint, detail=str(late)) from late
         except (PKCS11Error, PinRefused) as error:
             raise fault_of(error, uri) from error
+        except Fault as fault:
+            # No PIN, or one that cannot be read.
+            hint = fault.hint or "write it to [keys] pin_file; troth tries again by itself"
+            raise unavailable(f"{fault.message} ({uri})", hint, detail=fault.detail) from fault
 
     def _attempt(self, work: Callable[[], _T]) -> _T:
         try:
@@ -163,6 +167,8 @@ class Tokens:
                 self._sessions[slot] = token.open(user_pin=pin.value)
             except PIN_REFUSED:
                 self._refused = [pin.stamp]
+                # A module may keep in mind what the PIN was: the next one is tried on a new beginning.
+                self._is_stale = True
                 raise
         return self._sessions[slot]
 
@@ -176,7 +182,7 @@ class Tokens:
             self._keys[uri] = found
         return self._keys[uri]
 
-    def _read_public(self, uri: TokenURI) -> PublicKey:
+    def _read_public(self, uri: TokenURI) -> Mapping[Attribute, Any]:
         key_id = self._key(uri)[Attribute.ID]
         # The public half beside it has the same id; its label need not be the same.
         found = self._session(uri).get_key(object_class=ObjectClass.PUBLIC_KEY, id=key_id)
@@ -186,9 +192,9 @@ class Tokens:
                 values[attribute] = found[attribute]
             except pkcs11.AttributeTypeInvalid:
                 continue
-        return public_key_of(values)
+        return values
 
-    def _make(self, uri: TokenURI, algorithm: KeyAlgorithm) -> PublicKey:
+    def _make(self, uri: TokenURI, algorithm: KeyAlgorithm) -> Mapping[Attribute, Any]:
         try:
             return self._read_public(uri)
         except pkcs11.NoSuchKey:
