@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from troth.app.cabinet import FileCabinet
+from troth.app.cabinet import FileCabinet, home_cabinet
 from troth.app.doors import Doors, own_names
 from troth.app.home import Home
 from troth.app.settings import Settings
@@ -125,7 +125,7 @@ class Ceremonies:
         door.publish(self.db, self.clock, self.actor, root, scopes_of(root))
 
 
-def open_cabinet(home: Home, db: Database, passphrase: bytes | None) -> FileCabinet:
+def open_cabinet(home: Home, settings: Settings, db: Database, passphrase: bytes | None) -> FileCabinet:
     """Return the home's cabinet, where new keys are encrypted as those that are there.
 
     Raises `Fault` (bad key): a passphrase that the keys here do not have, or none for keys that have one.
@@ -141,7 +141,7 @@ def open_cabinet(home: Home, db: Database, passphrase: bytes | None) -> FileCabi
                 hint="leave the passphrase away: what runs could not open the new key",
             )
         break
-    return FileCabinet(home.path, passphrase)
+    return home_cabinet(home, settings, passphrase)
 
 
 def _files(home: Home, names: Sequence[str]) -> list[Path]:

@@ -33,11 +33,11 @@ def at_work(home: Path, passphrase_file: str | None, why: str = "") -> Iterator[
     passphrase = read_passphrase(passphrase_file)
     with opened(home, passphrase) as here:
         try:
-            cabinet = open_cabinet(here.home, here.db, passphrase)
+            cabinet = open_cabinet(here.home, here.settings, here.db, passphrase)
         except Fault as fault:
             if fault.kind is not Kind.BAD_KEY or passphrase is not None or not sys.stdin.isatty():
                 raise
-            cabinet = open_cabinet(here.home, here.db, prompt_passphrase(confirm=False))
+            cabinet = open_cabinet(here.home, here.settings, here.db, prompt_passphrase(confirm=False))
         yield Ceremonies(here.home, here.settings, here.db, here.clock, cabinet, here.actor, why)
 
 
