@@ -98,27 +98,25 @@ class Signer:
                 raise _changed("its entries and its head do not fit together")
         head = Checkpoint(self.verifier.name, size, frontier.root())
         signed = parse_checkpoint(sign_checkpoint(head, self._key))
-        self._store(signed)
-        self._keep(signed)
+        if self._store(signed):
+            self._keep(signed)
         return signed
 
     def _trusted(self, connection: Connection, *, first: bool) -> Checkpoint | None:
         """Return the newest checkpoint, found to be ours and that of the stored tree."""
         found = find_newest(connection)
         stored = None if found is None else self._ours(found, "the database")
-        kept = [] if self._seen is None else [self._seen]
         if self._seen is None and (witness := read_witness(self._witness)) is not None:
-            kept = [self._ours(witness, str(self._witness))]
-        size = 0 if stored is None else stored.size
-        if any(checkpoint.size > size for checkpoint in kept):
+            self._seen = self._ours(witness, str(self._witness))
+        if self._seen is not None and self._seen.size > (0 if stored is None else stored.size):
             raise _changed("a newer checkpoint than those in the database is known: it was taken away there")
-        if stored is None:
+        if found is None or stored is None:
             if not first:
                 raise _changed("there is no checkpoint in the database, and one was made with the home")
             return None
-        examine(connection, [*kept, stored])
+        examine(connection, [stored] if self._seen is None else [self._seen, stored])
         if self._seen is None or self._seen.size < stored.size:
-            self._seen = stored
+            self._keep(found)
         return stored
 
     def _ours(self, signed: SignedCheckpoint, source: str) -> Checkpoint:
@@ -144,7 +142,8 @@ class Signer:
                     raise _changed(f"entry {number} was edited")
         return frontier
 
-    def _store(self, signed: SignedCheckpoint) -> None:
+    def _store(self, signed: SignedCheckpoint) -> bool:
+        """Store a checkpoint; False when there is one of this size or a larger one by now."""
         head = signed.checkpoint
         with write(self._db) as connection:
             # Whoever signs waits here for whoever signs at the same time.
@@ -153,12 +152,13 @@ class Signer:
             if newest is not None and newest.checkpoint.size >= head.size:
                 if newest.checkpoint.size == head.size and newest.checkpoint.root != head.root:
                     raise _changed(f"another head of {head.size} entries was signed meanwhile")
-                return
+                return False
             row = {"size": head.size, "note": signed.note, "signed_at": self._clock.now()}
             connection.execute(tables.checkpoints.insert().values(row))
             sizes = select(tables.checkpoints.c.size).order_by(tables.checkpoints.c.size.desc())
             oldest = sizes.limit(1).offset(CHECKPOINTS_KEPT_MAX - 1).scalar_subquery()
             connection.execute(delete(tables.checkpoints).where(tables.checkpoints.c.size < oldest))
+        return True
 
     def _keep(self, signed: SignedCheckpoint) -> None:
         self._seen = signed.checkpoint
