@@ -5,6 +5,7 @@ RFC 5280 sections 4.1.2.6, 4.2.1.6 and 4.2.1.10; its appendix A bounds a common 
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -22,6 +23,8 @@ COMMON_NAME_CHARS_MAX: Final = 64
 SITE_CHARS_MAX: Final = 45
 """So that ``SITE operators CA 999`` fits a common name."""
 
+_SUBJECTS_KEPT: Final = 64
+"""Issuing asks for the same one several times in a row."""
 _DNS_NAME_CHARS_MAX: Final = 253
 _DNS_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME: Final = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*", re.IGNORECASE | re.ASCII)
@@ -43,6 +46,7 @@ _OWN_NETWORKS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
 )
 
 
+@lru_cache(_SUBJECTS_KEPT)
 def thing_subject(thing: str) -> x509.Name:
     """Return a thing's subject: its name alone, as CN; as UID (RFC 4519, 2.39) where it is too long for a CN.
 
