@@ -7,7 +7,7 @@ may keep us waiting, and a stop that waits for answers under way. Installs no si
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.utils import format_datetime
 from typing import Final
@@ -32,15 +32,28 @@ _CIPHERS: Final = CIPHERS_TLS12 | CIPHERS_TLS13
 _DATE_S: Final = 1.0
 
 
+Glance = Callable[[bytes, bytes], bytes | None]
+"""Bytes received between two requests, and the Date to tell -> the whole answer; None: the application's to answer.
+
+It answers one whole request without a body that leaves the connection open, and nothing else.
+"""
+
+
 async def serve(
-    app: ASGIApp, sock: socket.socket, clock: Clock, limits: Limits, acceptor: Acceptor | None = None
+    app: ASGIApp,
+    sock: socket.socket,
+    clock: Clock,
+    limits: Limits,
+    acceptor: Acceptor | None = None,
+    glance: Glance | None = None,
 ) -> "HTTPServer":
     """Serve `app` to those who connect to `sock`, a bound socket that is ours from now on.
 
     With an `acceptor` over TLS, without one in the clear. Of `limits` count `request_s` and `connections_max`; the
-    header of a request may have the 16 KiB of h11, and its body is for the application to bound.
+    header of a request may have the 16 KiB of h11, and its body is for the application to bound. What `glance` answers
+    the application does not see.
     """
-    server = HTTPServer(app, clock, limits, acceptor)
+    server = HTTPServer(app, clock, limits, acceptor, glance)
     await server.start(sock)
     return server
 
@@ -48,8 +61,12 @@ async def serve(
 class HTTPServer:
     """One listening socket and its connections. Made by `serve`."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, limits: Limits, acceptor: Acceptor | None) -> None:
+    def __init__(
+        self, app: ASGIApp, clock: Clock, limits: Limits, acceptor: Acceptor | None, glance: Glance | None = None
+    ) -> None:
         self.app = app
+        self.glance = glance
+        self.date = b""
         self.limits = limits
         self.acceptor = acceptor
         self.state = ServerState()
@@ -116,6 +133,7 @@ class HTTPServer:
 
     def _tell_date(self) -> None:
         date = format_datetime(self._clock.now(), usegmt=True).encode("ascii")
+        self.date = date
         self.state.default_headers = [(b"date", date)]
         self._ticker = asyncio.get_running_loop().call_later(_DATE_S, self._tell_date)
 
@@ -149,6 +167,15 @@ class _Connection(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        glance = self._server.glance
+        if glance is not None and self._is_between_requests():
+            answer = glance(data, self._server.date)
+            if answer is not None:
+                self.transport.write(answer)
+                self._unset_keepalive_if_required()
+                self._unwatch()
+                self._watch()
+                return
         super().data_received(data)
         self._watch()
 
@@ -170,6 +197,12 @@ class _Connection(H11Protocol):
         self._unwatch()
         if not self.connections:
             self._server.empty.set()
+
+    def _is_between_requests(self) -> bool:
+        """Whether nothing of a request has come yet, no answer is under way, and the peer takes what it is sent."""
+        idle = self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE
+        is_open = not (self._server.closing or self.transport.is_closing() or self.flow.write_paused)
+        return idle and is_open and not self.conn.trailing_data[0]
 
     def _watch(self) -> None:
         """Let the time run while it is the peer's turn: to send a whole request, to read, or to see that we go."""

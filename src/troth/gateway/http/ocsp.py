@@ -19,6 +19,7 @@ from troth.errors import Fault, Kind, PeerFault
 from troth.gateway.http.answers import misuse, wrong_method
 from troth.gateway.http.ocsp_answers import Answer, Answers, Headers
 from troth.gateway.http.ocsp_path import candidates
+from troth.gateway.http.plain_get import path_of
 from troth.limits import OCSP_REQUEST_BYTES_MAX
 from troth.x509.ocsp import OCSPRequest, ResponseStatus, failed_response, parse_request
 
@@ -48,6 +49,7 @@ RESPONSE_STATUSES: Final[Mapping[Kind, ResponseStatus]] = MappingProxyType(
 """How each kind of fault is told (RFC 6960, 2.3)."""
 
 _NOT_CACHED: Final = b"no-store"
+_BELOW: Final = f"{OCSP_PATH}/".encode()
 
 log = structlog.get_logger()
 
@@ -82,6 +84,22 @@ class OCSPDoor:
             except ClientDisconnect:
                 return
             await self._respond(scope, send, iter((body,)))
+
+    def at_a_glance(self, received: bytes, date: bytes) -> bytes | None:
+        """Return the whole HTTP answer to a plain GET of an answer that is kept; None for all else: `__call__` does it.
+
+        A `troth.tls.asgi.Glance`.
+        """
+        target = path_of(received, _BELOW)
+        if target is None or not self._is_current():
+            return None
+        answer = self._answers.find(next(candidates(target[len(OCSP_PATH) :]), b""))
+        if answer is None:
+            return None
+        if answer.sent is None:
+            headers = _headers(answer.body, _caching(answer))
+            answer.sent = b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n" + answer.body
+        return b"HTTP/1.1 200 OK\r\ndate: %s\r\n%s" % (date, answer.sent)
 
     async def _respond(self, scope: Scope, send: Send, possible: Iterator[bytes]) -> None:
         try:

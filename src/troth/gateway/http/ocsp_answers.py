@@ -65,6 +65,8 @@ class Answer:
     etag: bytes
     headers: Headers | None = None
     """For the door to keep what it sends with it."""
+    sent: bytes | None = None
+    """For the door to keep what it sends: headers, and all behind the date."""
 
 
 class Answers:

@@ -65,7 +65,8 @@ class HTTPDoors:
             self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
         )
         self._servers.append(await serve(est, https, self._clock, limits, acceptor))
-        self._servers.append(await serve(StatusDoor(self.issuers, self._crls, ocsp), public, self._clock, limits))
+        status = StatusDoor(self.issuers, self._crls, ocsp)
+        self._servers.append(await serve(status, public, self._clock, limits, glance=ocsp.at_a_glance))
 
     def show(self, server_tls: ServerTLS) -> None:
         """Show and demand what `server_tls` says from the next connection on."""
