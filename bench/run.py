@@ -36,7 +36,8 @@ def run(plan: Plan, json_file: Path | None = None, peers: Mapping[str, Start] = 
             return NOT_STARTED
         found = measure(site, running, plan, _say)
     here = machine.describe()
-    print(f"{here['cores']} cores, {here['cpu']}; {', '.join(f'{peer.name} {peer.version}' for peer in running)}")
+    print(f"{here['cores']} cores, {here['cpu']}; python {here['python']}")
+    print(", ".join(f"{peer.name} {peer.version}" for peer in running))
     print(f"rounds: {plan.rounds}; {_conditions(found)}")
     for load in plan.loads:
         print(f"\n{render(load, found[load.name])}")
