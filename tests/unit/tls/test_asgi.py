@@ -21,7 +21,7 @@ from tests.unit.tls.harness import PATIENCE_S, LoopFactory, Recorder, World, run
 from tests.unit.tls.wire import wire
 
 from troth.limits import DEFAULT, Limits
-from troth.tls.asgi import HTTPServer, serve
+from troth.tls.asgi import Glance, HTTPServer, serve
 from troth.tls.server import Acceptor, ClientAuth, HandshakeFailure, PendingHandshakes
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: home\r\nconnection: close\r\n\r\n"
@@ -73,7 +73,11 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    world: World, app: ASGIApp, client_auth: ClientAuth | None = None, limits: Limits = DEFAULT
+    world: World,
+    app: ASGIApp,
+    client_auth: ClientAuth | None = None,
+    limits: Limits = DEFAULT,
+    glance: Glance | None = None,
 ) -> AsyncIterator[Site]:
     recorder = Recorder()
     acceptor = None
@@ -81,7 +85,7 @@ async def site(
         tls = world.tls(client_auth, alpn=("http/1.1",))
         acceptor = Acceptor(tls, recorder, PendingHandshakes(limits.handshakes_pending_max))
     sock = socket.create_server(("127.0.0.1", 0))
-    http = await serve(app, sock, StoppedClock(), limits, acceptor)
+    http = await serve(app, sock, StoppedClock(), limits, acceptor, glance)
     try:
         yield Site(http, sock.getsockname()[1], recorder)
     finally:
@@ -233,6 +237,58 @@ def test_an_answer_that_is_not_read_is_given_up(world: World, loop_factory: Loop
                 await home.http.empty.wait()
 
     run(loop_factory, main())
+
+
+GLANCED = b"GET /known HTTP/1.1\r\nhost: home\r\n\r\n"
+
+
+def at_a_glance(received: bytes, date: bytes) -> bytes | None:
+    """Answer one request, and tell the date."""
+    return b"HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n" + date if received == GLANCED else None
+
+
+def test_what_is_answered_at_a_glance_the_application_does_not_see(world: World, loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async with site(world, who, glance=at_a_glance) as home:
+            reader, writer = await asyncio.open_connection("127.0.0.1", home.port)
+            date = b"Fri, 02 Jan 2026 03:04:05 GMT"
+            for _ in range(3):
+                writer.write(GLANCED)
+                assert (await reader.readuntil(date)).startswith(b"HTTP/1.1 200 OK")
+            writer.write(REQUEST)
+            assert b'"scheme": "http"' in await reader.read()
+            writer.close()
+
+    run(loop_factory, main())
+
+
+def test_who_was_answered_at_a_glance_is_not_waited_for_longer(world: World, loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async with site(world, who, limits=replace(DEFAULT, request_s=0.05), glance=at_a_glance) as home:
+            assert (await raw(home.port, GLANCED)).startswith(b"HTTP/1.1 200 OK")
+
+    run(loop_factory, main())
+
+
+def test_who_asks_without_end_and_never_reads_is_sent_away(world: World, loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async with site(
+            world,
+            who,
+            limits=replace(DEFAULT, request_s=0.05),
+            glance=lambda received, _: bytes(1_000_000) if received.startswith(GLANCED) else None,
+        ) as home:
+            with socket.create_connection(("127.0.0.1", home.port), PATIENCE_S) as deaf:
+                await asyncio.to_thread(_ask_until_sent_away, deaf)
+                await home.http.empty.wait()
+
+    run(loop_factory, main())
+
+
+def _ask_until_sent_away(deaf: socket.socket) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            deaf.sendall(GLANCED)
 
 
 def test_connections_above_the_bound_are_closed(world: World, loop_factory: LoopFactory) -> None:
