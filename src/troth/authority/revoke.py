@@ -50,7 +50,7 @@ def revoke_thing(change: Change, thing: str, reason: Reason = Reason.UNSPECIFIED
     get_thing(change.connection, thing)
     for intent in list_prepared(change.connection, thing=thing):
         refuse(change, intent, Fault(Kind.REJECTED, f"the certificates of {thing!r} have been revoked meanwhile"))
-    held = [row for row in all_certificates(change.connection, Search(thing=thing))]
+    held = list(all_certificates(change.connection, Search(thing=thing)))
     return [revoke(change, row.certificate_id, reason) for row in held if row.state is not CertificateState.REVOKED]
 
 
@@ -67,11 +67,13 @@ def revoke_issuer(change: Change, issuer: Issuer, reason: Reason = Reason.CA_COM
         raise Fault(Kind.REJECTED, f"{issuer.name} is a root, which nobody can revoke", hint=hint)
     if reason in PASSING:
         raise Fault(Kind.REJECTED, f"{reason} revokes nothing for good")
-    withdrawn = [each for each in _with_all_below(change, issuer) if each.state is not IssuerState.REVOKED]
-    for each in withdrawn:
-        set_issuer_state(change, each.issuer_id, IssuerState.REVOKED, reason=reason.value, withdrawn_with=issuer.name)
-        for intent in list_prepared(change.connection, issuer_id=each.issuer_id):
-            refuse(change, intent, Fault(Kind.REJECTED, f"the CA {each.name} has been revoked meanwhile"))
+    withdrawn: list[Issuer] = []
+    for each in _with_all_below(change, issuer):
+        if each.state is not IssuerState.REVOKED:
+            said = {"reason": reason.value, "withdrawn_with": issuer.name}
+            withdrawn.append(set_issuer_state(change, each.issuer_id, IssuerState.REVOKED, **said))
+            for intent in list_prepared(change.connection, issuer_id=each.issuer_id):
+                refuse(change, intent, Fault(Kind.REJECTED, f"the CA {each.name} has been revoked meanwhile"))
     if any(each.issuer_id == issuer.issuer_id for each in withdrawn):
         certificate = issuer.certificate
         enter(change, issuer.parent_id, certificate.serial_number, certificate.not_valid_after_utc, reason)

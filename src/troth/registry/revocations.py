@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, select, update
 
 from troth.journal.change import Change
 from troth.registry import tables
@@ -72,12 +72,9 @@ def list_crl_entries(
 
     Those of certificates whose time was over before `expired_before` are left out.
     """
-    statement = select(_COLUMNS.entry).where(_COLUMNS.issuer_id == issuer_id)
-    if shard is not None:
-        statement = statement.where(_COLUMNS.shard == shard)
-    if expired_before is not None:
-        statement = statement.where(_COLUMNS.not_after >= expired_before)
-    return connection.execute(statement.order_by(_COLUMNS.shard, _COLUMNS.serial)).scalars().all()
+    statement = _ENTRIES[shard is not None, expired_before is not None]
+    parameters = {"issuer_id": issuer_id, "shard": shard, "expired_before": expired_before}
+    return connection.execute(statement, parameters).scalars().all()
 
 
 def list_touched_shards(connection: Connection, issuer_id: str, since: datetime) -> frozenset[int]:
@@ -98,3 +95,20 @@ _FIND: Final = select(_COLUMNS.revoked_at, _COLUMNS.reason, _COLUMNS.changed_at)
     _COLUMNS.shard == bindparam("shard"),
     _COLUMNS.serial == bindparam("serial"),
 )
+
+
+def _entries(*, of_shard: bool, unexpired: bool) -> Select[bytes]:
+    statement = select(_COLUMNS.entry).where(_COLUMNS.issuer_id == bindparam("issuer_id"))
+    if of_shard:
+        statement = statement.where(_COLUMNS.shard == bindparam("shard"))
+    if unexpired:
+        statement = statement.where(_COLUMNS.not_after >= bindparam("expired_before"))
+    return statement.order_by(_COLUMNS.shard, _COLUMNS.serial)
+
+
+_ENTRIES: Final = {
+    (of_shard, unexpired): _entries(of_shard=of_shard, unexpired=unexpired)
+    for of_shard in (False, True)
+    for unexpired in (False, True)
+}
+"""By whether they are of one shard, and whether those that have expired are left out."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from troth.authority.derive import crl_url
 from troth.authority.status.schedule import schedule_for
-from troth.authority.status.stored import CRLKind, Scope, StoredCRL, find_crl, last_number
+from troth.authority.status.stored import CRLKind, Scope, StoredCRL, find_crl, find_made_at, last_number
 from troth.registry.issuers import Issuer
 from troth.registry.revocations import list_crl_entries
 from troth.x509.algorithms import algorithm_of
@@ -53,7 +53,7 @@ class Edition:
 def draft_edition(connection: Connection, issuer: Issuer, shard: int | None, public_url: str, now: datetime) -> Edition:
     """Return what a scope's CRLs have to say at the time `now`. `connection` must be one snapshot."""
     scope, schedule = Scope(issuer.issuer_id, shard), schedule_for(issuer.purpose)
-    base, made = (find_crl(connection, scope, kind) for kind in (CRLKind.BASE, CRLKind.COMPLETE))
+    base = find_crl(connection, scope, CRLKind.BASE)
     # What has expired stays until one made by the rhythm after its time has said so (RFC 5280, 3.3).
     expired_before = min(base.this_update, now) if base else None
     entries = list_crl_entries(connection, issuer.issuer_id, shard, expired_before)
@@ -75,7 +75,8 @@ def draft_edition(connection: Connection, issuer: Issuer, shard: int | None, pub
             _changes(connection, scope, base, entries, now),
         )
         common = replace(common, freshest_url=crl_url(public_url, issuer.issuer_id, shard, delta=True))
-    is_base = schedule.is_due(base.this_update if base else None, made.this_update if made else None, now)
+    made_at = find_made_at(connection, scope, CRLKind.COMPLETE)
+    is_base = schedule.is_due(base.this_update if base else None, made_at, now)
     return Edition(_draft(scope, CRLKind.COMPLETE, common, entries), delta, is_base)
 
 

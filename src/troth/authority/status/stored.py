@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from troth.authority import tables
 from troth.errors import Fault, Kind
@@ -58,47 +58,45 @@ class StoredCRL:
 
 def find_crl(connection: Connection, scope: Scope, kind: CRLKind) -> StoredCRL | None:
     """Return the CRL in force of a scope, or None."""
-    own = select(tables.crls).where(*_in(scope), _CRLS.kind == kind)
-    row = connection.execute(own).one_or_none()
+    row = connection.execute(_FIND, _key(scope, kind)).one_or_none()
     return None if row is None else _stored(row, row.der)
+
+
+def find_made_at(connection: Connection, scope: Scope, kind: CRLKind) -> datetime | None:
+    """Return when the CRL in force of a scope was made, or None. Does not read it, which may be long."""
+    return connection.execute(_MADE_AT, _key(scope, kind)).scalar_one_or_none()
 
 
 def list_crls(connection: Connection, issuer_id: str) -> list[StoredCRL]:
     """Return all CRLs of an issuer, without their DER: the whole one's first, then by shard."""
-    columns = [column for column in tables.crls.c if column is not _CRLS.der]
-    rows = connection.execute(select(*columns).where(_CRLS.issuer_id == issuer_id).order_by(_CRLS.shard, _CRLS.kind))
-    return [_stored(row, b"") for row in rows]
+    return [_stored(row, b"") for row in connection.execute(_LIST, {"own_issuer": issuer_id})]
 
 
 def last_number(connection: Connection, scope: Scope) -> int:
     """Return the last number that was given in a scope; 0 for none."""
-    own = (_SCOPES.issuer_id == scope.issuer_id, _SCOPES.shard == _column(scope))
-    return int(connection.execute(select(_SCOPES.number).where(*own)).scalar_one_or_none() or 0)
+    return int(connection.execute(_NUMBER, _key(scope)).scalar_one_or_none() or 0)
 
 
 def take_number(change: Change, scope: Scope, number: int) -> None:
     """Take `number`, the one after the last, for what is about to be signed. Raises `Fault` (conflict): it is taken."""
-    own = (_SCOPES.issuer_id == scope.issuer_id, _SCOPES.shard == _column(scope))
     if number == 1:
         values = {"issuer_id": scope.issuer_id, "shard": _column(scope), "number": number}
-        change.execute(tables.crl_scopes.insert().values(values))
+        change.execute(_FIRST_NUMBER, values)
         return
-    step = update(tables.crl_scopes).where(*own, _SCOPES.number == number - 1).values(number=number)
-    if change.execute(step).rowcount != 1:
+    if change.execute(_NEXT_NUMBER, _key(scope) | {"taken": number, "before": number - 1}).rowcount != 1:
         raise Fault(Kind.CONFLICT, f"CRL number {number} has been taken by another process", retry_after=1.0)
 
 
 def put_in_force(change: Change, crl: StoredCRL) -> bool:
     """Store a CRL in place of the one of its scope and kind; False when that has a higher number, and is kept."""
-    scope = (_SCOPES.issuer_id == crl.scope.issuer_id, _SCOPES.shard == _column(crl.scope))
-    change.execute(select(_SCOPES.number).where(*scope).with_for_update())
-    own = (*_in(crl.scope), _CRLS.kind == crl.kind)
-    there = change.execute(select(_CRLS.number).where(*own)).scalar_one_or_none()
+    key = _key(crl.scope, crl.kind)
+    change.execute(_LOCK, _key(crl.scope))
+    there = change.execute(_THERE, key).scalar_one_or_none()
     if there is not None and there >= crl.number:
         return False
-    change.execute(delete(tables.crls).where(*own))
+    change.execute(_DROP, key)
     values = {name: getattr(crl, name) for name in crl.__slots__ if name != "scope"}
-    change.execute(tables.crls.insert().values(issuer_id=crl.scope.issuer_id, shard=_column(crl.scope), **values))
+    change.execute(_PUT, values | {"issuer_id": crl.scope.issuer_id, "shard": _column(crl.scope)})
     return True
 
 
@@ -107,8 +105,9 @@ def as_base(crl: StoredCRL) -> StoredCRL:
     return replace(crl, kind=CRLKind.BASE)
 
 
-def _in(scope: Scope) -> tuple[Any, ...]:
-    return _CRLS.issuer_id == scope.issuer_id, _CRLS.shard == _column(scope)
+def _key(scope: Scope, kind: CRLKind | None = None) -> dict[str, object]:
+    of_kind = {} if kind is None else {"own_kind": kind}
+    return {"own_issuer": scope.issuer_id, "own_shard": _column(scope)} | of_kind
 
 
 def _column(scope: Scope) -> int:
@@ -127,3 +126,30 @@ def _stored(row: Row[Any], der: bytes) -> StoredCRL:
         sha256=row.sha256,
         der=der,
     )
+
+
+# Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_OWN: Final = (
+    _CRLS.issuer_id == bindparam("own_issuer"),
+    _CRLS.shard == bindparam("own_shard"),
+    _CRLS.kind == bindparam("own_kind"),
+)
+_OWN_SCOPE: Final = (_SCOPES.issuer_id == bindparam("own_issuer"), _SCOPES.shard == bindparam("own_shard"))
+_FIND: Final = select(tables.crls).where(*_OWN)
+_MADE_AT: Final = select(_CRLS.this_update).where(*_OWN)
+_THERE: Final = select(_CRLS.number).where(*_OWN)
+_DROP: Final = delete(tables.crls).where(*_OWN)
+_PUT: Final = tables.crls.insert()
+_LIST: Final = (
+    select(*(column for column in _CRLS if column is not _CRLS.der))
+    .where(_CRLS.issuer_id == bindparam("own_issuer"))
+    .order_by(_CRLS.shard, _CRLS.kind)
+)
+_NUMBER: Final = select(_SCOPES.number).where(*_OWN_SCOPE)
+_LOCK: Final = _NUMBER.with_for_update()
+_FIRST_NUMBER: Final = tables.crl_scopes.insert()
+_NEXT_NUMBER: Final = (
+    update(tables.crl_scopes)
+    .where(*_OWN_SCOPE, _SCOPES.number == bindparam("before"))
+    .values(number=bindparam("taken"))
+)

@@ -50,6 +50,7 @@ def let_go(authority: TestAuthority, held: Held) -> None:
         release(changing, held.certificate_id)
 
 
+@pytest.mark.slow
 def test_all_that_is_published_is_signed_by_its_ca_and_clean(authority: TestAuthority, door: CRLDoor) -> None:
     issuers = [authority.hierarchy.root, *authority.hierarchy.issuing.values()]
     lamp = authority.device("lamp-1")
