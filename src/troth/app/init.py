@@ -14,7 +14,7 @@ from typing import Final
 
 from cryptography import x509
 
-from troth.app.cabinet import FileCabinet
+from troth.app.cabinet import FileCabinet, home_cabinet
 from troth.app.doors import OPERATOR, SERVERS, Doors, own_names
 from troth.app.home import Home, open_home
 from troth.app.profiles import built_in_profiles
@@ -119,7 +119,7 @@ def _complete(home: Home, settings: Settings, birth: Birth, clock: Clock) -> tup
     """Certify doors that have no certificate yet, and renew those that near their end, where their CA's key is here."""
     db = find_database(home, settings)
     try:
-        doors = Doors(home, settings, db, clock, FileCabinet(home.path, birth.passphrase), INIT)
+        doors = Doors(home, settings, db, clock, home_cabinet(home, settings, birth.passphrase), INIT)
         made = doors.certify_missing()
         made += [name for name in doors.renew_due() if name not in made]
         doors.write_roots()

@@ -1,5 +1,9 @@
 """A key file that would cost more to open than the bounds allow is refused before anything is paid."""
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat import asn1
 
@@ -63,3 +67,14 @@ def test_what_cannot_be_read_is_malformed(der: bytes) -> None:
     with pytest.raises(Fault) as caught:
         check_cost(der, "it")
     assert caught.value.kind is Kind.MALFORMED
+
+
+@pytest.mark.needs("openssl")
+def test_the_page_says_what_a_guess_costs() -> None:
+    shown = subprocess.run(["openssl", "asn1parse", "-inform", "DER"], input=DER, capture_output=True, check=True)
+    cost, block_size, parallelization = (
+        int(each, 16) for each in re.findall(r"INTEGER +:(\w+)", shown.stdout.decode())[:3]
+    )
+    page = (Path(__file__).parents[3] / "docs" / "signers.md").read_text()
+    assert f"N = {cost}, r = {block_size}, p = {parallelization}" in page
+    assert f"costs {128 * block_size * cost >> 20} MiB of memory" in page

@@ -1,0 +1,51 @@
+"""The walk-through of docs/signers.md, run as it stands but for the ports: a home whose devices' CA is in a token."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "signers.md"
+LISTENERS = ("MQTT", "HTTPS", "PUBLIC", "OPERATORS")
+# Between the blocks: what a person sees on the terminal before going on.
+READY = 'until troth status --home home --json | grep -q \'"web", "state": "running"\'; do kill -0 $!; done\n'
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.needs("softhsm2-util", "pkcs11-tool", "openssl")
+def test_a_home_whose_key_is_in_a_token(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 6
+    script = "set -eu\ntrap 'kill $(jobs -p); wait' EXIT\n"
+    for block in blocks:
+        script += block + (READY if "troth up" in block else "")
+    script += "echo the end\n"
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("TROTH_", "SOFTHSM2_"))}
+    own |= {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in LISTENERS}
+    own |= {"TROTH_PROCESSES__GATEWAY": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=own,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, complained = process.communicate(timeout=100)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, complained
+    assert said.splitlines()[-1] == "the end"
+    assert "sensitive, always sensitive, never extractable, local" in said
+    assert "lamp-1.pem: OK" in said
+    # This one the running authority has signed, with the key in the token.
+    assert "lamp-2.pem: OK" in said
