@@ -1,11 +1,10 @@
-"""The authority's process: at each ring, and at each intent that the journal shows, settle all that waits.
+"""The authority's process: at each ring, and at each commit of anybody, settle all that waits.
 
 Restart-safe: it begins with what was intended before it was there. Knows no protocol but the doorbell's.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +12,13 @@ import structlog
 
 from troth.authority.bell import hang, silence
 from troth.authority.door import Door
-from troth.authority.issue import CERTIFICATE_INTENDED
 from troth.authority.settle import Progress, settle_waiting
 from troth.clock import Clock
 from troth.errors import Fault
-from troth.journal.entries import head
-from troth.journal.tail import Follower
+from troth.journal.change import CHANNEL
+from troth.journal.tail import POLL_S
 from troth.store.connect import Database
-from troth.store.read import read
+from troth.store.watch import watch
 
 RETRY_S: Final = 1.0
 
@@ -45,7 +43,7 @@ async def serve(
             rung.set()
 
         loop.add_reader(socket, heard)
-        following = asyncio.create_task(_follow(db, clock, rung), name="authority follows the journal")
+        following = asyncio.create_task(_follow(db, rung), name="authority waits for commits")
         stopping = asyncio.create_task(stop.wait(), name="authority waits for its end")
         ready()
         try:
@@ -79,29 +77,24 @@ async def _settle_all(db: Database, clock: Clock, door: Door) -> bool:
     return False
 
 
-async def _follow(db: Database, clock: Clock, rung: asyncio.Event) -> None:
-    """Ring at each intent in the journal: for callers on other hosts, and where a ring got lost."""
-    follower: Follower | None = None
+async def _follow(db: Database, rung: asyncio.Event) -> None:
+    """Ring at each commit: for callers on other hosts, and where a ring got lost.
+
+    To look whether it was an intent takes one short query, which is less than reading the entry would.
+    """
     while True:
         try:
-            if follower is None:
-                follower = Follower(db, clock, await asyncio.to_thread(_head, db))
-                # What was committed before the position just read has rung for nobody.
+            async with watch(db, CHANNEL, POLL_S) as commits:
+                # What was committed before the watch stood has rung for nobody.
                 rung.set()
-            async with aclosing(follower.entries()) as batches:
-                async for entries in batches:
-                    if any(entry.kind == CERTIFICATE_INTENDED for entry in entries):
+                while True:
+                    if await commits.wait():
                         rung.set()
         except Fault as fault:
-            log.error("journal.unreadable", reason=fault.message, detail=fault.detail)
+            log.error("database.silent", reason=fault.message, detail=fault.detail)
         except Exception:
-            log.exception("following.broke")
+            log.exception("watching.broke")
         await asyncio.sleep(RETRY_S)
-
-
-def _head(db: Database) -> int:
-    with read(db) as connection:
-        return head(connection)
 
 
 async def _first(waiting: Awaitable[object], other: "asyncio.Task[bool]") -> None:

@@ -28,6 +28,9 @@ from troth.x509.requests import Request
 AUTHORITY: Final = "system:authority"
 """Who makes the change that concludes an intent."""
 
+LOGGED_ONE_BY_ONE_MAX: Final = 8
+"""Certificates of one change that are logged one by one; the journal has each of them anyway."""
+
 log = structlog.get_logger()
 
 
@@ -154,8 +157,11 @@ def _commit_together(db: Database, clock: Clock, outcomes: _Outcomes) -> None:
         intents = find_intents(changing.connection, refused)
         told = [(intent, refused[intent.intent_id]) for intent in intents.values()]
         told = [(intent, fault) for intent, fault in told if refuse(changing, intent, fault)]
-    for intent in issued:
-        log.info("certificate.issued", **_about(intent))
+    if len(issued) > LOGGED_ONE_BY_ONE_MAX:
+        log.info("certificates.issued", count=len(issued))
+    else:
+        for intent in issued:
+            log.info("certificate.issued", **_about(intent))
     for intent, fault in told:
         log.warning("certificate.refused", **_about(intent), reason=fault.message, detail=fault.detail)
 

@@ -11,7 +11,7 @@ from troth.journal.change import Change
 from troth.keys.file import FileKey, generate
 from troth.registry.cross_certificates import add_cross_certificate, list_cross_certificates
 from troth.registry.issuers import Issuer, add_issuer, list_issuers
-from troth.x509.algorithms import KeyAlgorithm, algorithm_of, signature_hash, PublicKey
+from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of, signature_hash
 from troth.x509.building import key_identifier
 
 
