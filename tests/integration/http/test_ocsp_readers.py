@@ -1,13 +1,21 @@
 """OpenSSL, GnuTLS and NSS agree on OCSP answers: what is good, what is not, and which answer is not to be believed."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+from asn1crypto import ocsp as asn1_ocsp
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from pyhanko_certvalidator import CertificateValidator, ValidationContext
+from pyhanko_certvalidator.errors import RevokedError, ValidationError
 from tests.fixtures.doors import RunningDoors
 from tests.fixtures.ocsp_clients import READERS, Asked, Between, Verdict, asked, between, gnutls, openssl
 
@@ -15,7 +23,7 @@ from troth.authority.settle import issue
 from troth.journal.change import change
 from troth.keys.file import FileKey, generate
 from troth.registry.states import hold, release
-from troth.testing.authority import TestAuthority, new_request
+from troth.testing.authority import Held, TestAuthority, new_request
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.crl import Reason
 from troth.x509.ocsp import (
@@ -24,6 +32,7 @@ from troth.x509.ocsp import (
     assemble_response,
     build_response_data,
     good,
+    parse_request,
     responder_id,
 )
 from troth.x509.profiles import Purpose
@@ -191,3 +200,50 @@ def forged(site: TestAuthority) -> x509.Certificate:
     for extension in pattern.extensions:
         builder = builder.add_extension(extension.value, extension.critical)
     return builder.sign(site.cabinet.keys["keys/devices-1.key"].private_key, SHA256())
+
+
+def test_pyhanko_certvalidator_judges_a_chain_by_our_answers(site: TestAuthority) -> None:
+    lamp, lost, other = (site.device(f"lamp-{number}") for number in range(3))
+    site.revoke(lost)
+    assert by_hanko(site, lamp.certificate, answered(site, lamp)) is Verdict.GOOD
+    assert by_hanko(site, lost.certificate, answered(site, lost)) is Verdict.REVOKED
+    # Without an answer about it, or with one of a signer that may not, nothing is believed.
+    assert by_hanko(site, lamp.certificate, answered(site, other)) is Verdict.REFUSED
+    request = parse_request(request_about(site, lamp))
+    assert by_hanko(site, lamp.certificate, signed_by(request, *signer(site, Purpose.DEVICES))) is Verdict.GOOD
+    assert by_hanko(site, lamp.certificate, signed_by(request, lamp.certificate, lamp.key)) is Verdict.REFUSED
+
+
+def by_hanko(site: TestAuthority, certificate: x509.Certificate, answer: bytes) -> Verdict:
+    """Return what it makes of a device's certificate; the status of the issuer is for the root's CRL to tell."""
+    leaf, issuer = (
+        asn1_x509.Certificate.load(each.public_bytes(Encoding.DER))
+        for each in (certificate, site.issuer(Purpose.DEVICES))
+    )
+    context = ValidationContext(
+        trust_roots=[issuer],
+        ocsps=[asn1_ocsp.OCSPResponse.load(answer)],
+        allow_fetching=False,
+        revocation_mode="hard-fail",
+    )
+    validator = CertificateValidator(leaf, validation_context=context)
+    try:
+        asyncio.run(validator.async_validate_usage({"digital_signature"}))
+    except RevokedError:
+        return Verdict.REVOKED
+    except ValidationError:
+        return Verdict.REFUSED
+    return Verdict.GOOD
+
+
+def request_about(site: TestAuthority, held: Held) -> bytes:
+    builder = ocsp.OCSPRequestBuilder().add_certificate(held.certificate, site.issuer(Purpose.DEVICES), SHA1())
+    return builder.build().public_bytes(Encoding.DER)
+
+
+def answered(site: TestAuthority, held: Held) -> bytes:
+    """Return what the site's door says of a certificate."""
+    kind = {"Content-Type": "application/ocsp-request"}
+    with urlopen(Request(f"{site.public_url}/ocsp", request_about(site, held), kind), timeout=20) as reply:
+        body: bytes = reply.read()
+    return body
