@@ -5,7 +5,7 @@ RFC 5280 sections 4.1 and 4.1.1.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -72,16 +72,14 @@ def signature_identifiers(certificate: x509.Certificate) -> tuple[bytes, bytes]:
     return asn1.encode_der(inner.algorithm), asn1.encode_der(signed.algorithm)
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedTime:
+class EncodedTime(NamedTuple):
     """A time as it is written."""
 
     tag: bytes
     characters: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedExtension:
+class EncodedExtension(NamedTuple):
     """An extension as it is written."""
 
     type: x509.ObjectIdentifier
@@ -90,8 +88,7 @@ class EncodedExtension:
     """DER, without the octet string around it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamePart:
+class NamePart(NamedTuple):
     """One attribute of a name as it is written."""
 
     type: x509.ObjectIdentifier

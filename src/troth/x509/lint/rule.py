@@ -7,7 +7,7 @@ from typing import TypeVar
 from cryptography import x509
 
 from troth.errors import Fault
-from troth.x509.algorithms import KeyAlgorithm, algorithm_of
+from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
 from troth.x509.certificates import UNREADABLE
 from troth.x509.profiles import Profile
 from troth.x509.signed import EncodedParts, read_parts
@@ -26,8 +26,10 @@ class Case:
     is_self_signed: bool
     parts: EncodedParts
     """The certificate's, as they are encoded."""
+    public_key: PublicKey | None
+    """The subject's; None for one that is not taken or cannot be read."""
     algorithm: KeyAlgorithm | None
-    """Of the subject's key; None for one that is not taken or cannot be read."""
+    """Of that key."""
     _values: Mapping[type, x509.ExtensionType] | None
 
     def find(self, kind: type[_Extension]) -> _Extension | None:
@@ -63,22 +65,27 @@ class Finding:
 
 def open_case(certificate: x509.Certificate, profile: Profile, issuer: x509.Certificate | None) -> Case:
     """Return what rules are given."""
+    public_key = _public_key(certificate)
     return Case(
         certificate=certificate,
         profile=profile,
         issuer=issuer or certificate,
         is_self_signed=issuer is None,
         parts=read_parts(certificate),
-        algorithm=_algorithm(certificate),
+        public_key=public_key,
+        algorithm=None if public_key is None else algorithm_of(public_key),
         _values=_values(certificate),
     )
 
 
-def _algorithm(certificate: x509.Certificate) -> KeyAlgorithm | None:
+def _public_key(certificate: x509.Certificate) -> PublicKey | None:
     try:
-        return algorithm_of(certificate.public_key())
+        public_key = certificate.public_key()
+        algorithm_of(public_key)
     except (Fault, *UNREADABLE):
         return None
+    assert isinstance(public_key, PublicKey)  # algorithm_of has just said so
+    return public_key
 
 
 def _values(certificate: x509.Certificate) -> Mapping[type, x509.ExtensionType] | None:

@@ -16,11 +16,12 @@ def _check(case: Case) -> Iterator[str]:
         (case.parts.not_before, case.certificate.not_valid_before_utc),
         (case.parts.not_after, case.certificate.not_valid_after_utc),
     ):
+        rest = f"{time.month:02}{time.day:02}{time.hour:02}{time.minute:02}{time.second:02}Z"
         if time.year < _FIRST_GENERALIZED_YEAR:
-            tag, text = _UTC_TIME, f"{time:%y%m%d%H%M%S}Z"
+            expected = EncodedTime(_UTC_TIME, f"{time.year % 100:02}{rest}".encode())
         else:
-            tag, text = _GENERALIZED_TIME, f"{time:%Y%m%d%H%M%S}Z"
-        if encoded != EncodedTime(tag, text.encode()):
+            expected = EncodedTime(_GENERALIZED_TIME, f"{time.year:04}{rest}".encode())
+        if encoded != expected:
             yield f"the time {time:%Y-%m-%d %H:%M:%S} is not written as it must be"
 
 
