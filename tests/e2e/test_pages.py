@@ -1,5 +1,6 @@
 """Pages of the documentation that show commands, run as they stand."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,18 @@ def test_ocsp(tmp_path: Path) -> None:
     assert said.count("Response verify OK") >= 3
     assert "web.pem: good" in said
     assert "Reason: certificateHold" in said
+
+
+@pytest.mark.needs("curl")
+def test_withdrawing_and_crls(tmp_path: Path) -> None:
+    said = run_page("status.md", tmp_path, ELSEWHERE)
+    assert "Certificate Hold" in said
+    assert "Superseded" in said
+    # Good by the older CRL, twice; revoked by the same CRL and the delta to it.
+    assert said.count("web.pem: OK") == 2
+    assert "certificate revoked" in said
+    crls = json.loads((tmp_path / "crls.json").read_text())
+    assert [crl["entries"] for crl in crls if crl["ca"] == "root-1"] == [1]
 
 
 def test_the_inventory(tmp_path: Path) -> None:
