@@ -5,7 +5,8 @@ Knows no private key's whereabouts. RFC 5480 and 5758 (ECDSA), RFC 8410 (Ed25519
 """
 
 from enum import StrEnum
-from typing import Final
+from functools import cache
+from typing import Final, cast
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
@@ -46,7 +47,8 @@ MLDSA: Final[dict[KeyAlgorithm, type[MLDSAPrivateKey]]] = {
     KeyAlgorithm.MLDSA87: mldsa.MLDSA87PrivateKey,
 }
 
-_MLDSA_BY_CLASS: Final[dict[type[MLDSAPublicKey], KeyAlgorithm]] = {
+_BY_CLASS: Final[dict[type, KeyAlgorithm]] = {
+    ed25519.Ed25519PublicKey: KeyAlgorithm.ED25519,
     mldsa.MLDSA44PublicKey: KeyAlgorithm.MLDSA44,
     mldsa.MLDSA65PublicKey: KeyAlgorithm.MLDSA65,
     mldsa.MLDSA87PublicKey: KeyAlgorithm.MLDSA87,
@@ -101,25 +103,32 @@ SIGNATURE_OCTETS_MAX: Final = {
 
 def algorithm_of(public_key: object) -> KeyAlgorithm:
     """Return the algorithm of a public key of `cryptography`. Raises `Fault` (bad key) for any that is not listed."""
-    match public_key:
-        case ec.EllipticCurvePublicKey():
-            found = _BY_CURVE.get(public_key.curve.name)
-            what = f"curve {public_key.curve.name}"
-        case ed25519.Ed25519PublicKey():
-            return KeyAlgorithm.ED25519
-        case rsa.RSAPublicKey():
-            if public_key.public_numbers().e != RSA_EXPONENT:
-                raise Fault(Kind.BAD_KEY, f"an RSA key's public exponent must be {RSA_EXPONENT}")
-            found = _BY_BITS.get(public_key.key_size)
-            what = f"RSA with {public_key.key_size} bits"
-        case mldsa.MLDSA44PublicKey() | mldsa.MLDSA65PublicKey() | mldsa.MLDSA87PublicKey():
-            return next(algorithm for kind, algorithm in _MLDSA_BY_CLASS.items() if isinstance(public_key, kind))
-        case _:
-            found = None
-            what = f"a {type(public_key).__name__.removesuffix('PublicKey')} key"
+    kind: object = type(public_key)
+    family = _family(kind)
+    if isinstance(family, KeyAlgorithm):
+        return family
+    found, what = None, f"a {type(public_key).__name__.removesuffix('PublicKey')} key"
+    if family is ec.EllipticCurvePublicKey:
+        curve = cast("ec.EllipticCurvePublicKey", public_key).curve.name
+        found, what = _BY_CURVE.get(curve), f"curve {curve}"
+    elif family is rsa.RSAPublicKey:
+        rsa_key = cast("rsa.RSAPublicKey", public_key)
+        if rsa_key.public_numbers().e != RSA_EXPONENT:
+            raise Fault(Kind.BAD_KEY, f"an RSA key's public exponent must be {RSA_EXPONENT}")
+        found, what = _BY_BITS.get(rsa_key.key_size), f"RSA with {rsa_key.key_size} bits"
     if found is None:
         raise Fault(Kind.BAD_KEY, f"{what} is not taken", hint=f"use one of {', '.join(KeyAlgorithm)}")
     return found
+
+
+@cache
+def _family(kind: object) -> KeyAlgorithm | type | None:
+    """Return what a class of keys is one of. Asking an abstract class takes microseconds, and this is asked often."""
+    assert isinstance(kind, type)
+    for abstract, algorithm in _BY_CLASS.items():
+        if issubclass(kind, abstract):
+            return algorithm
+    return next((each for each in (ec.EllipticCurvePublicKey, rsa.RSAPublicKey) if issubclass(kind, each)), None)
 
 
 def signature_hash(algorithm: KeyAlgorithm) -> hashes.SHA256 | hashes.SHA384 | None:
