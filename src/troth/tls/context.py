@@ -1,10 +1,10 @@
 """What one door shows of itself and demands of those who come: the configuration of a TLS server.
 
-OpenSSL decides whether a peer's certificate is good: chain, signatures, dates, purpose. This module only records why it
-said no. TLS 1.2 and 1.3 (RFC 9325 for the choices), certificates by RFC 5280.
+OpenSSL decides whether a peer's certificate is good: chain, signatures, dates, purpose. This module records why it said
+no; `troth.tls.overruling` says when that does not stand. TLS 1.2 and 1.3 (RFC 9325 for the choices), certificates by
+RFC 5280.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -15,8 +15,9 @@ from OpenSSL import SSL, crypto
 
 from troth.errors import Fault, Kind
 from troth.limits import CHAIN_CERTIFICATES_MAX
+from troth.tls.overruling import AdmitsExpired, KnowsStranger, Overruled, may_overrule
 from troth.tls.reasons import Verdict
-from troth.tls.verifying import hear_refusals
+from troth.tls.verifying import Chain, Hearing, hear_refusals
 
 CIPHERS_TLS12: Final[dict[str, int]] = {
     "ECDHE-ECDSA-AES128-GCM-SHA256": 0xC02B,
@@ -92,6 +93,10 @@ class ServerTLS:
     alpn: tuple[str, ...] = ()
     handshake_s: float = 10.0
     """Seconds from accepted connection to finished handshake."""
+    admits_expired: AdmitsExpired | None = None
+    """Which certificates that have expired, and are good otherwise, are let in all the same; None: none."""
+    knows_stranger: KnowsStranger | None = None
+    """Which certificates without an issuer among `anchors` are let in all the same; None: none."""
     context: SSL.Context = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +122,7 @@ def _context(tls: ServerTLS) -> SSL.Context:
     # An idle connection then costs 37 KiB instead of 62.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     _show(context, tls.identity)
-    _demand(context, tls.anchors, tls.client_auth)
+    _demand(context, tls)
     if tls.alpn:
         context.set_alpn_select_callback(_chooser(tls.alpn))
     return context
@@ -136,23 +141,29 @@ def _show(context: SSL.Context, identity: ServerIdentity) -> None:
         raise Fault(Kind.BAD_KEY, "the server's key is not its certificate's", detail=str(error)) from error
 
 
-def _demand(context: SSL.Context, anchors: Sequence[x509.Certificate], client_auth: ClientAuth) -> None:
+def _demand(context: SSL.Context, tls: ServerTLS) -> None:
     store = context.get_cert_store()
     if store is None:
         raise Fault(Kind.MISCONFIGURED, "OpenSSL gave no certificate store")
-    for anchor in anchors:
+    for anchor in tls.anchors:
         store.add_cert(crypto.X509.from_cryptography(anchor))
         # Browsers and GnuTLS choose the certificate that they send by these names.
         context.add_client_ca(anchor)
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     context.set_verify_depth(CHAIN_CERTIFICATES_MAX)
-    hear_refusals(context, _VERIFY[client_auth], _record)
+    hear_refusals(context, _VERIFY[tls.client_auth], _hearing(tls.admits_expired, tls.knows_stranger))
 
 
-def _record(connection: SSL.Connection, _certificate: crypto.X509, error: int, depth: int, _ok: int, /) -> bool:
-    """Note why OpenSSL refuses a certificate, and let its verdict stand."""
-    connection.set_app_data(Verdict(error, depth))
-    return False
+def _hearing(admits_expired: AdmitsExpired | None, knows_stranger: KnowsStranger | None) -> Hearing:
+    def hear(connection: SSL.Connection, error: int, depth: int, chain: Chain) -> bool:
+        """Note why OpenSSL refuses a certificate, or that this was overruled."""
+        verdict, noted = Verdict(error, depth), connection.get_app_data()
+        before = noted if isinstance(noted, Overruled) else None
+        overruled = may_overrule(verdict, chain(), before, admits_expired, knows_stranger)
+        connection.set_app_data(Overruled(verdict) if overruled else verdict)
+        return overruled
+
+    return hear
 
 
 def _chooser(ours: tuple[str, ...]) -> "SSL._ALPNSelectCallback":

@@ -9,7 +9,10 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from troth.errors import Kind, PeerFault
+from troth.tls.overruling import Overruled
 from troth.tls.reasons import HandshakeFailure
+
+_EXPORTER_BYTES: Final = 32
 
 Address = tuple[str, int]
 """Host and port of a peer."""
@@ -19,7 +22,10 @@ PARSED_KEPT_MAX: Final = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PeerTLS:
-    """A peer whose handshake has succeeded; the certificate has been verified and its key proven held."""
+    """A peer whose handshake has succeeded; the certificate has been verified and its key proven held.
+
+    Look at `is_expired` and `is_stranger` before it is taken for anybody.
+    """
 
     certificate: x509.Certificate | None
     """The peer's own certificate; None where none was required and none was sent."""
@@ -30,6 +36,10 @@ class PeerTLS:
     server_name: str | None
     """The name that the peer asked for (SNI), unverified."""
     _connection: SSL.Connection = field(repr=False)
+    is_expired: bool = False
+    """Whether the certificate has expired and the door lets that pass (`ServerTLS.admits_expired`)."""
+    is_stranger: bool = False
+    """Whether its issuer is none of the door's anchors, and the door lets that pass (`ServerTLS.knows_stranger`)."""
 
     @property
     def cipher(self) -> str:
@@ -57,6 +67,17 @@ class PeerTLS:
             raise _unreadable(error) from error
         return (self.certificate, *above)
 
+    @property
+    def channel_binding(self) -> bytes:
+        """What only the two ends of this connection know, by which a request can be tied to it.
+
+        tls-exporter under TLS 1.3 (RFC 9266); tls-unique under TLS 1.2 (RFC 5929, 3), which is the client's Finished,
+        since no session is resumed.
+        """
+        if self.version == "TLSv1.3":
+            return self.export("EXPORTER-Channel-Binding", _EXPORTER_BYTES, b"")
+        return self._connection.get_peer_finished() or b""
+
     def export(self, label: str, length: int, context: bytes | None = None) -> bytes:
         """Return `length` bytes that only the two ends of this connection can know (RFC 5705; RFC 8446, 7.5)."""
         return self._connection.export_keying_material(label.encode("ascii"), length, context)
@@ -74,13 +95,15 @@ def proven(connection: SSL.Connection) -> PeerTLS:
         der = crypto.dump_certificate(crypto.FILETYPE_ASN1, presented)
         digest = hashlib.sha256(der).hexdigest()
         certificate = _parse(der)
-    server_name = connection.get_servername()
+    server_name, noted = connection.get_servername(), connection.get_app_data()
     return PeerTLS(
         certificate=certificate,
         certificate_id=digest,
         version=connection.get_protocol_version_name(),
         server_name=server_name.decode("ascii", "backslashreplace") if server_name else None,
         _connection=connection,
+        is_expired=isinstance(noted, Overruled) and not noted.is_stranger,
+        is_stranger=isinstance(noted, Overruled) and noted.is_stranger,
     )
 
 

@@ -5,6 +5,7 @@ await loop.create_server(lambda: acceptor.protocol(make_session), sock=sock)
 """
 
 from troth.tls.context import ClientAuth, ServerIdentity, ServerKey, ServerTLS
+from troth.tls.overruling import AdmitsExpired, KnowsStranger
 from troth.tls.peer import Address, HandshakeObserver, PeerTLS
 from troth.tls.pending import PendingHandshakes
 from troth.tls.protocol import Acceptor, TLSProtocol
@@ -14,9 +15,11 @@ from troth.tls.transport import TLSTransport
 __all__ = [
     "Acceptor",
     "Address",
+    "AdmitsExpired",
     "ClientAuth",
     "HandshakeFailure",
     "HandshakeObserver",
+    "KnowsStranger",
     "PeerTLS",
     "PendingHandshakes",
     "ServerIdentity",

@@ -4,14 +4,14 @@ import ssl
 from collections.abc import Callable
 
 import pytest
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from tests.unit.tls.certificates import Held, authority, leaf
 from tests.unit.tls.harness import World
 
-from troth.tls.verifying import hear_refusals
+from troth.tls.verifying import Chain, hear_refusals
 
 MODE = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-Callback = Callable[[SSL.Connection, crypto.X509, int, int, int], bool]
+Callback = Callable[[SSL.Connection, int, int, Chain], bool]
 
 
 def shake_hands(world: World, device: Held, callback: Callback) -> None:
@@ -40,16 +40,17 @@ def test_nobody_is_asked_about_what_is_accepted(world: World) -> None:
 
 
 def test_a_refusal_is_told_once_and_stands(world: World) -> None:
-    heard: list[tuple[int, int, int]] = []
+    stranger = leaf("thermostat", authority("Home devices"))
+    heard: list[tuple[int, int]] = []
 
-    def heed(_connection: SSL.Connection, _certificate: crypto.X509, error: int, depth: int, ok: int, /) -> bool:
-        heard.append((error, depth, ok))
+    def heed(_connection: SSL.Connection, error: int, depth: int, chain: Chain) -> bool:
+        heard.append((error, depth))
+        assert chain() == (stranger.certificate,)
         return False
 
-    stranger = leaf("thermostat", authority("Home devices"))
     with pytest.raises(SSL.Error, match="certificate verify failed"):
         shake_hands(world, stranger, heed)
-    assert heard == [(SSL.X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, 0, 0)]
+    assert heard == [(SSL.X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, 0)]
 
 
 def test_an_error_on_the_way_refuses(world: World) -> None:
