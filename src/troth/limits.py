@@ -25,6 +25,7 @@ ALTERNATIVE_NAMES_MAX: Final = 100
 PROFILE_CHARS_MAX: Final = 16 * KIB
 PROFILE_BACKDATE_S_MAX: Final = 7 * 86_400
 PROFILE_VALIDITY_S_MAX: Final = 50 * 365 * 86_400
+PROFILE_GRACE_S_MAX: Final = 5 * 365 * 86_400
 # Nobody asks whether an OCSP signer is revoked (RFC 6960, 4.2.2.2.1), so that one which was stolen answers this long.
 OCSP_SIGNER_VALIDITY_S_MAX: Final = 7 * 86_400
 
@@ -139,10 +140,48 @@ ENROLLMENT_WAIT_S_MAX: Final = 10.0
 """Longest wait of one who enrolls for the authority; the same request finds the answer later."""
 ENROLLMENTS_PENDING_MAX: Final = 1000
 """Enrollments under way at once in one worker."""
+RENEWALS_PER_HOUR_MAX: Final = 10
+"""Renewals of one thing within an hour, whatever came of them; a request that is answered again does not count."""
+RENEWAL_UNUSED_S_MAX: Final = 14 * 86_400
+"""How long a renewed certificate may wait for its first use before it is put out of force."""
+RENEWALS_SETTLED_KEPT_MAX: Final = 10_000
+"""Renewed certificates that one worker remembers to have looked after."""
+REQUESTS_WAITING_MAX: Final = 10_000
+"""Requests that wait for a person at once."""
+ENROLLMENT_CHARS_MAX: Final = 64 * KIB
+"""Characters of an enrollment's document: an allow-list of some thousand names."""
 FAILED_PROOFS_PER_MINUTE_MAX: Final = 20
 """Enrollments of one address that one worker lets fail within a minute before it answers no more of them."""
 ADDRESSES_WATCHED_MAX: Final = 10_000
 """Addresses whose failures one worker remembers; beyond, the oldest go first."""
+
+# Fleet provisioning over MQTT, templates and bulk registration (AWS: templates of 10,240 characters, lines of 256 KiB).
+PROVISIONING_BYTES_MAX: Final = 64 * KIB
+"""Bytes of one request or answer: a certification request or a certificate in PEM, and parameters."""
+PROVISIONING_PARAMETERS_MAX: Final = 64
+PROVISIONING_PARAMETER_CHARS_MAX: Final = 4 * KIB
+"""Characters of the name, and of the value, of one parameter."""
+PROVISIONING_WAITING_MAX: Final = 8
+"""Requests of one connection that wait or are under way; one that sends more is told to come again."""
+PROVISIONING_UNDER_WAY_MAX: Final = 256
+"""Requests under way at once in one worker."""
+PROVISIONING_UNCLAIMED_MAX: Final = 1000
+"""Certificates that one claim certificate may have made and not yet made things of."""
+OWNERSHIP_S_MAX: Final = 3600
+"""How long a certificate that was made by a claim waits for its thing (AWS: one hour)."""
+OWNERSHIPS_PER_CHANGE_MAX: Final = 100
+"""Certificates that nobody has claimed which one change revokes."""
+HOOK_S_MAX: Final = 5.0
+"""Longest wait for a pre-provisioning hook (AWS: 5 s)."""
+HOOK_ANSWER_BYTES_MAX: Final = 64 * KIB
+TEMPLATE_CHARS_MAX: Final = 10_240
+TEMPLATE_RESOURCES_MAX: Final = 12
+"""Resources of one template: a thing, a certificate and ten policies."""
+TEMPLATE_DEPTH_MAX: Final = 8
+"""Functions within functions."""
+TEMPLATE_VALUE_CHARS_MAX: Final = 64 * KIB
+"""Characters of any value that a template comes to."""
+IMPORT_LINE_CHARS_MAX: Final = 256 * KIB
 
 # TLS. A handshake is a ClientHello, ten certificates at most, a signature and a MAC; ML-DSA-87 ones have 7.5 KiB each.
 TLS_HANDSHAKE_BYTES_MAX: Final = 128 * KIB
