@@ -16,6 +16,7 @@ from troth.authority.status.publish import CRLDoor
 from troth.authority.status.serve import AUTHORITY
 from troth.clock import Clock
 from troth.enrollment import retention as enrollment_retention
+from troth.enrollment.renewal import sweep_unused
 from troth.errors import Fault
 from troth.journal.change import change
 from troth.registry.issuers import list_issuers
@@ -49,11 +50,19 @@ def _publish_crls(door: CRLDoor, db: Database, clock: Clock) -> None:
 
 def _let_go(keep_expired: timedelta, db: Database, clock: Clock) -> None:
     """Delete what expired long ago, some at a time: others write between."""
-    for prune in (authority_retention.prune, enrollment_retention.prune):
+    for prune in (authority_retention.prune, enrollment_retention.prune, enrollment_retention.prune_renewals):
         more = True
         while more:
             with change(db, clock, AUTHORITY) as changing:
                 more = prune(changing, changing.at - keep_expired)
+
+
+def _end_unused_renewals(db: Database, clock: Clock) -> None:
+    """Put renewed certificates out of force that nobody came to use."""
+    more = True
+    while more:
+        with change(db, clock, AUTHORITY) as changing:
+            more = sweep_unused(changing)
 
 
 def duties(crl_door: CRLDoor, keep_expired: timedelta) -> tuple[Duty, ...]:
@@ -61,6 +70,7 @@ def duties(crl_door: CRLDoor, keep_expired: timedelta) -> tuple[Duty, ...]:
     return (
         Duty("let-go", 3600.0, partial(_let_go, keep_expired)),
         Duty("forget-dead-workers", 60.0, _forget_dead_workers),
+        Duty("end-unused-renewals", 3600.0, _end_unused_renewals),
         Duty("publish-crls", 60.0, partial(_publish_crls, crl_door)),
     )
 

@@ -136,6 +136,7 @@ def _row(found: ProfileText) -> dict[str, object]:
         "algorithms": list(profile.algorithms),
         "validity": _duration(profile.validity),
         "renew_before": _duration(profile.renew_before),
+        "grace": _duration(profile.grace) if profile.grace else "none",
         "backdate": _duration(profile.backdate),
         "crl": profile.crl,
         "ocsp": profile.ocsp,

@@ -1,4 +1,7 @@
-"""Let go of what is over for long: tokens that expired, spent or not; the journal keeps what became of them."""
+"""Let go of what is over for long: tokens that expired, spent or not, and renewals that have ended.
+
+The journal keeps what became of them.
+"""
 
 from datetime import datetime
 from typing import Final
@@ -9,7 +12,8 @@ from troth.enrollment import tables
 from troth.journal.change import Change
 from troth.limits import PRUNED_ROWS_PER_CHANGE_MAX
 
-TOKENS_PRUNED: Final = "tokens.pruned"  # noqa: S105 - the kind of an entry
+RENEWALS_PRUNED: Final = "renewals.pruned"
+TOKENS_PRUNED: Final = "tokens.pruned"
 
 _COLUMNS: Final = tables.tokens.c
 
@@ -25,3 +29,17 @@ def prune(change: Change, before: datetime) -> bool:
         change.execute(delete(tables.tokens).where(_COLUMNS.id.in_(tokens)))
         change.record(TOKENS_PRUNED, tokens[0], tokens=tokens)
     return len(tokens) == PRUNED_ROWS_PER_CHANGE_MAX
+
+
+def prune_renewals(change: Change, before: datetime) -> bool:
+    """Delete renewals that began before the time given and have ended; say whether more remain.
+
+    At most `PRUNED_ROWS_PER_CHANGE_MAX`.
+    """
+    renewals = tables.renewals.c
+    old = select(renewals.intent_id).where(renewals.created_at < before, renewals.due_at.is_(None))
+    ended = list(change.execute(old.order_by(renewals.created_at).limit(PRUNED_ROWS_PER_CHANGE_MAX)).scalars())
+    if ended:
+        change.execute(delete(tables.renewals).where(renewals.intent_id.in_(ended)))
+        change.record(RENEWALS_PRUNED, ended[0], intents=ended)
+    return len(ended) == PRUNED_ROWS_PER_CHANGE_MAX

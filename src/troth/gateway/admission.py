@@ -46,12 +46,14 @@ class Admission:
         realm: Realm,
         limits: Limits,
         is_up_to_date: Callable[[], Awaitable[bool]],
+        on_admitted: Callable[[Known], None] = lambda _known: None,
     ) -> None:
         self._principals = principals
         self._clock = clock
         self._grants = Grants(clock, realm, limits.principals_kept_max)
         self._client_id_bytes_max = limits.client_id_bytes_max
         self._is_up_to_date = is_up_to_date
+        self._on_admitted = on_admitted
 
     async def principal(self, certificate_id: str) -> Known:
         """Return the principal of a certificate that is in force now, with every change committed before this call.
@@ -90,6 +92,7 @@ class Admission:
         will = _first_denial(_will_decisions(grant, connect))
         _require(grant.decide(Action.CONNECT, client_id), Reason.CONNECT_DENIED, will)
         _require(will, Reason.WILL_DENIED, will)
+        self._on_admitted(known)
         owner = Owner("thing", thing.name) if thing else Owner("certificate", known.certificate_id)
         return Admitted(client_id, thing.name if thing else None, owner, grant, upstream_client_id(owner, client_id))
 

@@ -216,7 +216,7 @@ def touched_by(entry: Entry) -> Iterator[Key]:
                 yield named, str(entry.data[field])
 
 
-_UNTOUCHING: Final = frozenset({"token", "profile", "home", "type", "trust"})
+_UNTOUCHING: Final = frozenset({"token", "profile", "home", "type", "trust", "renewal"})
 _BEGINNINGS: Final = frozenset({"intended", "refused"})
 """Of certificates: there is none yet."""
 _NAMING: Final = {"certificate_id": "certificate", "thing": "thing", "policy": "policy"}

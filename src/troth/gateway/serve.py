@@ -12,6 +12,7 @@ from troth.clock import Clock
 from troth.errors import Fault, Kind
 from troth.gateway.admission import Admission
 from troth.gateway.control import Control
+from troth.gateway.first_use import FirstUses
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.listener import Door
 from troth.gateway.mqtt.names import Names
@@ -43,12 +44,15 @@ class Options:
 class Gateway:
     """A gateway at work. `admission` and `report` are for the other doors of the same process."""
 
-    def __init__(self, gate: Gate, control: Control, principals: Principals, clock: Clock, door: Door) -> None:
+    def __init__(
+        self, gate: Gate, control: Control, principals: Principals, first_uses: FirstUses, clock: Clock, door: Door
+    ) -> None:
         self.admission = gate.admission
         self.report = gate.report
         self._roster = gate.roster
         self._control = control
         self._principals = principals
+        self._first_uses = first_uses
         self._clock = clock
         self._door = door
         self._tasks: list[asyncio.Task[None]] = []
@@ -63,6 +67,7 @@ class Gateway:
         await self._control.start()
         self._run(self._control.run())
         self._run(self.report.run())
+        self._run(self._first_uses.run())
         self._run(self._ticking())
         await self._door.open(listening)
 
@@ -123,10 +128,10 @@ async def serve(
         raise Fault(Kind.MISCONFIGURED, "the MQTT door must require a certificate of every client")
     upstream = Upstream(broker, limits.packet_bytes)
     principals = Principals(db, limits)
-    roster = Roster(principals)
+    roster, first_uses = Roster(principals), FirstUses(db, clock)
     control = Control(db, clock, principals, roster, options.unknown_state_for)
     gate = Gate(
-        admission=Admission(principals, clock, realm, limits, control.is_up_to_date),
+        admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses.notice),
         roster=roster,
         upstream=upstream,
         names=Names(upstream.flavour, limits.topic_bytes_max),
@@ -134,6 +139,6 @@ async def serve(
         limits=limits,
         drops_denied=options.drops_denied,
     )
-    gateway = Gateway(gate, control, principals, clock, Door(gate, server_tls, limits))
+    gateway = Gateway(gate, control, principals, first_uses, clock, Door(gate, server_tls, limits))
     await gateway.start(listening)
     return gateway

@@ -58,7 +58,7 @@ class CertificateRow:
     revoked_at: datetime | None
     """Since when it is revoked or on hold, as its CRL says."""
     reason: str | None
-    """Why it is REVOKED, or INACTIVE by a hold, in the words of RFC 5280, section 5.3.1."""
+    """Why it is REVOKED, or INACTIVE by a hold or a renewal, in the words of RFC 5280, section 5.3.1."""
 
 
 _STATE: Final = [field.name for field in fields(CertificateRow)].index("state")

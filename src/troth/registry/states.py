@@ -20,10 +20,12 @@ CERTIFICATE_DEACTIVATED: Final = "certificate.deactivated"
 CERTIFICATE_HELD: Final = "certificate.held"
 CERTIFICATE_RELEASED: Final = "certificate.released"
 CERTIFICATE_REVOKED: Final = "certificate.revoked"
+CERTIFICATE_SUPERSEDED: Final = "certificate.superseded"
 
 CRL_CHANGES: Final = frozenset({CERTIFICATE_HELD, CERTIFICATE_RELEASED, CERTIFICATE_REVOKED})
 """The entries after which a CRL is to be published anew; their data name issuer and serial number."""
 
+_ON_CRL: Final = frozenset({CERTIFICATE_HELD, CERTIFICATE_REVOKED})
 _HELD: Final = Reason.CERTIFICATE_HOLD.value
 
 
@@ -51,6 +53,17 @@ def deactivate(change: Change, identity: str) -> CertificateRow:
     if row.state is CertificateState.INACTIVE:
         return row
     return _enter(change, row, CertificateState.INACTIVE, None, CERTIFICATE_DEACTIVATED)
+
+
+def supersede(change: Change, identity: str, by: str) -> CertificateRow:
+    """Refuse a certificate's holder at our own doors because the certificate `by` does its work; no CRL says so.
+
+    One that is not ACTIVE stays as it is. Raises `Fault` (not found).
+    """
+    row = lock_certificate(change, identity)
+    if row.state is not CertificateState.ACTIVE:
+        return row
+    return _enter(change, row, CertificateState.INACTIVE, Reason.SUPERSEDED, CERTIFICATE_SUPERSEDED, by=by)
 
 
 def hold(change: Change, identity: str) -> CertificateRow:
@@ -105,7 +118,7 @@ def _lock(change: Change, identity: str) -> CertificateRow:
 
 
 def _enter(
-    change: Change, row: CertificateRow, state: CertificateState, reason: Reason | None, kind: str
+    change: Change, row: CertificateRow, state: CertificateState, reason: Reason | None, kind: str, **said: str
 ) -> CertificateRow:
     change.execute(
         update(tables.certificates)
@@ -115,7 +128,7 @@ def _enter(
             reason=reason.value if reason else None,
             changed_at=change.at,
             # A hold that becomes a revocation has been one since it began.
-            revoked_at=(row.revoked_at or change.at) if reason else None,
+            revoked_at=(row.revoked_at or change.at) if kind in _ON_CRL else None,
         )
     )
     change.record(
@@ -128,5 +141,6 @@ def _enter(
         before=row.state.value,
         state=state.value,
         reason=reason.value if reason else None,
+        **said,
     )
     return get_certificate(change.connection, row.certificate_id)

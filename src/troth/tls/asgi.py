@@ -26,6 +26,8 @@ from troth.tls.context import CIPHERS_TLS12, CIPHERS_TLS13, ServerTLS
 from troth.tls.peer import PeerTLS
 from troth.tls.protocol import Acceptor
 
+EXPIRED: Final = "certificate has expired"
+"""The ``client_cert_error`` of a peer that a door lets in to renew its certificate, and for nothing else."""
 _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _CIPHERS: Final = CIPHERS_TLS12 | CIPHERS_TLS13
 # The Date header is this fresh (RFC 9110, 6.6.1).
@@ -159,7 +161,7 @@ class _Connection(H11Protocol):
             self.scheme = "https"
             own = self._server.acceptor.tls.identity.chain[0].public_bytes(Encoding.PEM).decode("ascii")
             try:
-                self.app = _with_extension(self._server.app, tls_extension(peer, own))
+                self.app = _with_peer(self._server.app, tls_extension(peer, own), peer)
             except PeerFault:
                 # What the peer presented above its own certificate cannot be shown to anybody.
                 transport.abort()
@@ -229,16 +231,17 @@ def tls_extension(peer: PeerTLS, server_certificate: str) -> Mapping[str, object
         "server_cert": server_certificate,
         "client_cert_chain": [one.public_bytes(Encoding.PEM).decode("ascii") for one in peer.chain],
         "client_cert_name": own.subject.rfc4514_string() if own is not None else None,
-        # A certificate that is not good ends the handshake: no application sees it.
-        "client_cert_error": None,
+        # Any other that is not good ends the handshake, and no application sees it.
+        "client_cert_error": EXPIRED if peer.is_expired else None,
         "tls_version": _VERSIONS[peer.version],
         "cipher_suite": _CIPHERS[peer.cipher],
     }
 
 
-def _with_extension(app: ASGIApp, extension: Mapping[str, object]) -> ASGIApp:
+def _with_peer(app: ASGIApp, extension: Mapping[str, object], peer: PeerTLS) -> ASGIApp:
     async def extended(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["extensions"] = {"tls": dict(extension)}
+        # Beside what ASGI names: the peer itself, for what binds a request to its connection.
+        scope["extensions"] = {"tls": dict(extension), "troth": {"peer": peer}}
         await app(scope, receive, send)
 
     return extended

@@ -14,6 +14,7 @@ from troth.limits import (
     OCSP_SIGNER_VALIDITY_S_MAX,
     PROFILE_BACKDATE_S_MAX,
     PROFILE_CHARS_MAX,
+    PROFILE_GRACE_S_MAX,
     PROFILE_VALIDITY_S_MAX,
 )
 from troth.x509.algorithms import CURVES, RSA_BITS, KeyAlgorithm
@@ -68,6 +69,7 @@ def _read(table: TomlTable) -> Profile:
         validity=validity,
         backdate=table.duration("backdate", "1h"),
         renew_before=table.duration("renew_before") if "renew_before" in table else _third(validity),
+        grace=table.duration("grace") if "grace" in table else timedelta(0),
         key_usage=frozenset(table.words("key_usage", KeyUse)),
         extended_key_usage=table.words("extended_key_usage", ExtendedUse, ()),
         san_required=san.flag("required", default=False) if san else False,
@@ -127,6 +129,16 @@ def _check(profile: Profile) -> None:
         f"must be at most {PROFILE_BACKDATE_S_MAX // 86_400}d",
     )
     require(profile.renew_before < profile.validity, "renew_before", "must be shorter than 'validity'")
+    require(
+        profile.grace <= timedelta(seconds=PROFILE_GRACE_S_MAX),
+        "grace",
+        f"must be at most {PROFILE_GRACE_S_MAX // 86_400}d",
+    )
+    require(
+        profile.subject is SubjectRule.THING or not profile.grace,
+        "grace",
+        "is for certificates of things, which renew themselves: 'subject' must be 'thing'",
+    )
     wraps = KeyUse.KEY_ENCIPHERMENT in profile.key_usage
     others = [algorithm for algorithm in profile.algorithms if algorithm not in RSA_BITS]
     require(

@@ -104,6 +104,8 @@ class Profile:
     """How long before it is made a certificate begins to be valid."""
     renew_before: timedelta
     """How long before its end a certificate is to be renewed."""
+    grace: timedelta
+    """How long after its end its holder may still renew a certificate; zero: not at all."""
     key_usage: frozenset[KeyUse]
     extended_key_usage: tuple[ExtendedUse, ...]
     san_required: bool

@@ -1,8 +1,8 @@
 """What every way of proving one's identity offers to the flow, and what it has proven."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from sqlalchemy import Connection
@@ -10,6 +10,31 @@ from sqlalchemy import Connection
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.x509.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A thing that is made when it enrolls, if there is none of its name; what is said of it, and what it may do."""
+
+    type: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    policies: tuple[str, ...] = ()
+    creates: bool = True
+    """False: only its binding is kept; the thing must exist."""
+    bound_to: str | None = None
+    """What alone may enroll it from now on, as `troth.enrollment.bindings` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's word that is still needed. Everything else has been proven."""
+
+    enrollment: str
+    request_id: str | None
+    """The request that waits; None when there is none yet."""
+    lifetime: timedelta
+    """How long it may wait, and how long what was approved may be fetched."""
+    retry_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +49,12 @@ class Proof:
     """What an auditor can follow: JSON values, nothing secret."""
     intent_id: str | None
     """The intent that this proof, with this very request, has led to before; None when it has led to none."""
+    alternative_names: tuple[str, ...] = ()
+    """What the certificate is to name beside the thing; what the request asks for decides nothing."""
+    newcomer: Newcomer | None = None
+    """What is to be done about the thing before it gets a certificate."""
+    approval: Approval | None = None
+    """What is still missing; nothing is issued meanwhile."""
 
 
 class Claim(Protocol):

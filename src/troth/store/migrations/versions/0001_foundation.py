@@ -26,6 +26,8 @@ def upgrade() -> None:
     _connections()
     _authority()
     _enrollment()
+    _enrollments()
+    _renewals()
 
 
 def _required(name: str, kind: _Kind) -> sa.Column[Any]:
@@ -363,3 +365,57 @@ def _enrollment() -> None:
     )
     _index("tokens", "thing", "id")
     _index("tokens", "expires_at")
+
+
+def _renewals() -> None:
+    op.create_table(
+        "renewals",
+        _required("intent_id", sa.String(64)),
+        _required("thing", NAME),
+        _required("predecessor_id", CERTIFICATE_ID),
+        _required("created_at", sa.BigInteger()),
+        _optional("due_at", sa.BigInteger()),
+        _optional("outcome", sa.String(32)),
+        _primary("renewals", "intent_id"),
+    )
+    _index("renewals", "thing", "created_at")
+    _index("renewals", "due_at")
+    _index("renewals", "created_at")
+
+
+def _enrollments() -> None:
+    op.create_table(
+        "enrollments",
+        _required("name", NAME),
+        _required("document", sa.Text()),
+        _required("version", sa.Integer()),
+        _required("updated_at", sa.BigInteger()),
+        _primary("enrollments", "name"),
+    )
+    op.create_table(
+        "requests",
+        _required("id", sa.String(64)),
+        _required("enrollment", NAME),
+        _required("thing", NAME),
+        _required("request_digest", sa.String(64)),
+        _required("request", sa.LargeBinary()),
+        _required("key_digest", sa.String(64)),
+        _required("evidence", sa.Text()),
+        _required("state", sa.String(32)),
+        _required("created_at", sa.BigInteger()),
+        _required("expires_at", sa.BigInteger()),
+        _optional("decided_at", sa.BigInteger()),
+        _optional("decided_by", sa.Text()),
+        _optional("intent_id", sa.String(64)),
+        _primary("requests", "id"),
+        _unique("requests", "enrollment", "thing", "request_digest"),
+    )
+    _index("requests", "state", "id")
+    _index("requests", "expires_at")
+    op.create_table(
+        "bindings",
+        _required("thing", NAME),
+        _required("credential", sa.String(200)),
+        _required("bound_at", sa.BigInteger()),
+        _primary("bindings", "thing"),
+    )
