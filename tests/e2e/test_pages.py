@@ -40,3 +40,11 @@ def test_the_inventory(tmp_path: Path) -> None:
     assert (tmp_path / "soon.csv").read_text().startswith("certificate_id,issuer_id,serial,")
     assert (tmp_path / "devices.pem").read_text() == ""
     assert "home.example" in (tmp_path / "fleet.jsonl").read_text()
+
+
+def test_issuing(tmp_path: Path) -> None:
+    said = run_page("issuing.md", tmp_path)
+    assert "CN = lamp-1" in said or "CN=lamp-1" in said
+    things = [json.loads(line)["thing"] for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert things == ["lamp-2", "lamp-3"]
+    assert len(list((tmp_path / "fleet").iterdir())) == 2

@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from troth.authority.intents import Intent, IntentState, find_intents, find_requested
+from troth.authority.intents import Intent, IntentState, any_prepared, find_intents, find_requested
 from troth.authority.issue import Wanted, prepare_many
 from troth.clock import Clock
 from troth.errors import Fault, Kind
@@ -100,10 +100,9 @@ class Issuance:
     def _look(self, batch: _Batch) -> list[Answer] | None:
         """Return the answers once all intents of the batch are concluded or refused."""
         with read(self.db) as connection:
-            intents = find_intents(connection, batch.intent_ids)
-            if any(intent.state is IntentState.PREPARED for intent in intents.values()):
+            if any_prepared(connection, batch.intent_ids):
                 return None
-            return _answers(connection, batch, intents)
+            return _answers(connection, batch, find_intents(connection, batch.intent_ids))
 
     def _give_up(self, batch: _Batch) -> list[Answer]:
         with read(self.db) as connection:

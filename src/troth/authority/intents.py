@@ -130,6 +130,11 @@ def find_prepared(connection: Connection, issuer_id: str, request_digest: str) -
     return None if row is None else _intent(row)
 
 
+def any_prepared(connection: Connection, intent_ids: Collection[str]) -> bool:
+    """Say whether any of these intents still waits for a signature."""
+    return connection.execute(_PREPARED, {"ids": list(intent_ids)}).first() is not None
+
+
 def find_requested(connection: Connection, request_digests: Collection[str]) -> list[Intent]:
     """Return all intents that these requests have led to, oldest first."""
     return [_intent(row) for row in connection.execute(_REQUESTED, {"digests": list(request_digests)})]
@@ -185,6 +190,11 @@ _BY_REQUEST: Final = (
         _COLUMNS.state == IntentState.PREPARED,
     )
     .order_by(_COLUMNS.created_at.desc())
+    .limit(1)
+)
+_PREPARED: Final = (
+    select(_COLUMNS.id)
+    .where(_COLUMNS.id.in_(bindparam("ids", expanding=True)), _COLUMNS.state == IntentState.PREPARED)
     .limit(1)
 )
 _REQUESTED: Final = (

@@ -15,7 +15,7 @@ from troth.errors import Fault
 NOUNS: Final[dict[str, str]] = {
     "thing": "Devices and services that have an identity",
     "policy": "What an identity may do",
-    "cert": "Certificates: list, show, hold, revoke",
+    "cert": "Certificates: issue, list, show, hold, revoke",
     "ca": "Certification authorities: the hierarchy, ceremonies, rollover",
     "crl": "Certificate revocation lists: what is published, and publishing",
     "profile": "Certificate profiles: what a kind of certificate may hold",
