@@ -1,15 +1,19 @@
 """The parts of OCSP's door that need no socket: its table of faults, and how much it keeps."""
 
 import asyncio
+import base64
+from urllib.parse import quote
 
 import pytest
+from cryptography.x509 import ocsp
+from starlette.types import Message
 from tests.fixtures.issuance import authority, born_site, clock, entries
 
 from troth.authority.issue import CERTIFICATE_REFUSED
 from troth.authority.settle import settle_waiting
 from troth.enrollment.conclusions import Conclusions
 from troth.errors import Fault, Kind
-from troth.gateway.http.ocsp import RESPONSE_STATUSES
+from troth.gateway.http.ocsp import RESPONSE_STATUSES, OCSPDoor
 from troth.gateway.http.ocsp_answers import Answer, Answers
 from troth.journal.record import Entry
 from troth.journal.tail import read_after
@@ -29,11 +33,12 @@ def test_every_kind_of_fault_has_its_answer() -> None:
     assert ResponseStatus.SUCCESSFUL not in RESPONSE_STATUSES.values()
 
 
-def a_request(site: TestAuthority, serial: int) -> bytes:
-    digests = issuer_digests(site.issuer(Purpose.DEVICES))[1]
-    algorithm = tlv(SEQUENCE, tlv(OBJECT_IDENTIFIER, digests.algorithm))
+def a_request(site: TestAuthority, serial: int, algorithm: int = 1) -> bytes:
+    """Return a request by SHA-1 (0) or SHA-256 (1)."""
+    digests = issuer_digests(site.issuer(Purpose.DEVICES))[algorithm]
+    hashed = tlv(SEQUENCE, tlv(OBJECT_IDENTIFIER, digests.algorithm))
     named = tlv(OCTET_STRING, digests.name_hash), tlv(OCTET_STRING, digests.key_hash)
-    asked = tlv(SEQUENCE, tlv(SEQUENCE, algorithm, *named, integer(serial)))
+    asked = tlv(SEQUENCE, tlv(SEQUENCE, hashed, *named, integer(serial)))
     return tlv(SEQUENCE, tlv(SEQUENCE, tlv(SEQUENCE, asked)))
 
 
@@ -115,6 +120,65 @@ def test_a_look_at_the_database_that_is_behind_the_journal_says_nothing(
         with pytest.raises(Fault) as caught:
             await responder.ask(request)
         assert caught.value.kind is Kind.UNAVAILABLE
+        await responder.answers.close()
+
+    asyncio.run(run())
+
+
+async def post(door: OCSPDoor, request: bytes) -> ocsp.OCSPResponse:
+    """Return what the door answers to a POST."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": request}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/ocsp-request")]
+    await door({"type": "http", "method": "POST", "path": "/ocsp", "headers": headers}, receive, send)
+    return ocsp.load_der_ocsp_response(sent[1]["body"])
+
+
+def test_what_is_kept_is_not_handed_out_where_changes_may_have_been_missed(authority: TestAuthority) -> None:
+    request = a_request(authority, authority.device("lamp-1").certificate.serial_number)
+    plain = f"GET /ocsp/{quote(base64.b64encode(request), safe='')} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+    async def run() -> None:
+        responder = Responder(authority)
+        await responder.answers.load()
+        is_current = True
+        door = OCSPDoor(responder.answers, lambda: is_current, nothing_more)
+        assert (await post(door, request)).certificate_status is ocsp.OCSPCertStatus.GOOD
+        assert door.at_a_glance(plain, b"") is not None
+        is_current = False
+        assert (await post(door, request)).response_status is ocsp.OCSPResponseStatus.TRY_LATER
+        assert door.at_a_glance(plain, b"") is None
+        await responder.answers.close()
+
+    asyncio.run(run())
+
+
+async def nothing_more() -> None:
+    """There is nothing that has not been heard of."""
+
+
+def test_nothing_is_signed_before_the_journal_has_nothing_more_to_tell(authority: TestAuthority) -> None:
+    """The state may be kept although the answer is not, as with nonces: whoever asks right after a revocation."""
+    lamp = authority.device("lamp-1")
+    first, second = (a_request(authority, lamp.certificate.serial_number, algorithm) for algorithm in (0, 1))
+
+    async def run() -> None:
+        responder = Responder(authority)
+        await responder.answers.load()
+
+        async def catch_up() -> None:
+            responder.feed()
+
+        door = OCSPDoor(responder.answers, lambda: True, catch_up)
+        assert (await post(door, first)).certificate_status is ocsp.OCSPCertStatus.GOOD
+        authority.revoke(lamp)
+        assert (await post(door, second)).certificate_status is ocsp.OCSPCertStatus.REVOKED
         await responder.answers.close()
 
     asyncio.run(run())
