@@ -12,7 +12,7 @@ from troth.app.home import Home
 from troth.app.settings import Settings
 from troth.errors import Fault, Kind
 from troth.keys.file import FileKey, generate, read_key, write_key
-from troth.keys.pkcs11.pin import PinFile
+from troth.keys.pkcs11.pin import GivenPin, PinFile
 from troth.keys.pkcs11.uri import is_token_uri, parse_token_uri
 from troth.keys.signing import SigningKey
 from troth.x509.algorithms import KeyAlgorithm, PublicKey
@@ -27,6 +27,8 @@ class TokenAccess:
 
     module: Path
     pin_file: Path
+    pin: str | None = field(default=None, repr=False)
+    """As a person has typed it; None: it is in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,16 @@ class FileCabinet:
         return _open_tokens(self.access)
 
 
-def home_cabinet(home: Home, settings: Settings, passphrase: bytes | None) -> FileCabinet:
-    """Return the cabinet of a home as its settings say."""
+def home_cabinet(home: Home, settings: Settings, passphrase: bytes | None, pin: str | None = None) -> FileCabinet:
+    """Return the cabinet of a home as its settings say; `pin` is the tokens', where no file has it."""
     keys = settings.keys
-    access = TokenAccess(Path(keys.module), home.path / keys.pin_file) if keys.module else None
+    access = TokenAccess(Path(keys.module), home.path / keys.pin_file, pin) if keys.module else None
     return FileCabinet(home.path, passphrase, access)
+
+
+def lacks_pin(home: Home, settings: Settings) -> bool:
+    """Say whether there may be keys in tokens, and no file has their PIN."""
+    return bool(settings.keys.module) and not (home.path / settings.keys.pin_file).exists()
 
 
 @cache
@@ -100,4 +107,4 @@ def _open_tokens(access: TokenAccess) -> "Tokens":
     except ModuleNotFoundError as error:
         hint = "pip install 'troth[pkcs11]'"
         raise Fault(Kind.MISCONFIGURED, f"keys in tokens need {error.name}", hint=hint) from error
-    return Tokens(access.module, PinFile(access.pin_file))
+    return Tokens(access.module, PinFile(access.pin_file) if access.pin is None else GivenPin(access.pin))

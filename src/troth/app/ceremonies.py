@@ -125,7 +125,9 @@ class Ceremonies:
         door.publish(self.db, self.clock, self.actor, root, scopes_of(root))
 
 
-def open_cabinet(home: Home, settings: Settings, db: Database, passphrase: bytes | None) -> FileCabinet:
+def open_cabinet(
+    home: Home, settings: Settings, db: Database, passphrase: bytes | None, pin: str | None = None
+) -> FileCabinet:
     """Return the home's cabinet, where new keys are encrypted as those that are there.
 
     Raises `Fault` (bad key): a passphrase that the keys here do not have, or none for keys that have one.
@@ -141,7 +143,7 @@ def open_cabinet(home: Home, settings: Settings, db: Database, passphrase: bytes
                 hint="leave the passphrase away: what runs could not open the new key",
             )
         break
-    return home_cabinet(home, settings, passphrase)
+    return home_cabinet(home, settings, passphrase, pin)
 
 
 def _files(home: Home, names: Sequence[str]) -> list[Path]:

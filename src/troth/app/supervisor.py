@@ -35,6 +35,8 @@ class Secrets:
 
     authority_passphrase: str | None
     server_keys: dict[str, str]
+    token_pin: str | None = None
+    """Of the tokens that hold CA keys, where no file has it."""
 
 
 async def run(
@@ -92,7 +94,8 @@ class _Platform:
         upstream = await self._start_broker()
         # Side by side: none of them needs another to be ready, and each takes a second to load.
         if self._settings.processes.authority:
-            self._add(self._job("authority", "authority", passphrase=self._secrets.authority_passphrase))
+            secrets = {"passphrase": self._secrets.authority_passphrase, "pin": self._secrets.token_pin}
+            self._add(self._job("authority", "authority", **secrets))
         for index in range(_gateway_count(self._settings)):
             self._add(self._gateway_job(index, upstream))
         if self._settings.processes.web:

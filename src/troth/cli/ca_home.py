@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from cryptography import x509
 
+from troth.app.cabinet import lacks_pin
 from troth.app.ceremonies import Ceremonies, open_cabinet
 from troth.cli.output import say
-from troth.cli.passphrase import prompt_passphrase, read_passphrase
+from troth.cli.passphrase import prompt_passphrase, prompt_pin, read_passphrase
 from troth.cli.server import opened
 from troth.errors import Fault, Kind
 from troth.keys.files import PUBLIC, write_private
@@ -32,12 +33,13 @@ def at_work(home: Path, passphrase_file: str | None, why: str = "") -> Iterator[
     """Open a home with its keys for one ceremony; ask for the passphrase where one is needed and a person is there."""
     passphrase = read_passphrase(passphrase_file)
     with opened(home, passphrase) as here:
+        pin = prompt_pin() if lacks_pin(here.home, here.settings) else None
         try:
-            cabinet = open_cabinet(here.home, here.settings, here.db, passphrase)
+            cabinet = open_cabinet(here.home, here.settings, here.db, passphrase, pin)
         except Fault as fault:
             if fault.kind is not Kind.BAD_KEY or passphrase is not None or not sys.stdin.isatty():
                 raise
-            cabinet = open_cabinet(here.home, here.settings, here.db, prompt_passphrase(confirm=False))
+            cabinet = open_cabinet(here.home, here.settings, here.db, prompt_passphrase(confirm=False), pin)
         yield Ceremonies(here.home, here.settings, here.db, here.clock, cabinet, here.actor, why)
 
 

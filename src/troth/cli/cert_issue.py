@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from troth.app.cabinet import home_cabinet
+from troth.app.cabinet import home_cabinet, lacks_pin
 from troth.app.issuing import Desk
 from troth.authority.bulk import Issuance
 from troth.authority.derive import read_profile
@@ -23,7 +23,7 @@ from troth.authority.issue import Wanted
 from troth.cli.cert_inventory import certificate_value
 from troth.cli.issue_lines import Line, read_lines, read_request, wish
 from troth.cli.output import EXIT_CODES, answer, say
-from troth.cli.passphrase import PassphraseFileOption, prompt_passphrase, read_passphrase
+from troth.cli.passphrase import PassphraseFileOption, prompt_passphrase, prompt_pin, read_passphrase
 from troth.cli.server import HOME, HomeOption, JsonOption, Opened, opened
 from troth.errors import Fault, Kind
 from troth.keys.files import PUBLIC, write_private
@@ -84,13 +84,17 @@ def _reach(here: Opened, profile: str, passphrase: bytes | None) -> Issuance:
     """Return the way to certificates of this profile; ask for the passphrase where a person is there to give it."""
     purpose = _purpose(here, profile)
     desk = Desk(here.home, here.settings, here.db, here.clock, here.actor)
+
+    def pin() -> str | None:
+        return prompt_pin() if lacks_pin(here.home, here.settings) else None
+
     try:
-        return desk.issuance(purpose, lambda: home_cabinet(here.home, here.settings, passphrase))
+        return desk.issuance(purpose, lambda: home_cabinet(here.home, here.settings, passphrase, pin()))
     except Fault as fault:
         if fault.kind is not Kind.BAD_KEY or passphrase is not None or not sys.stdin.isatty():
             raise
         given = prompt_passphrase(confirm=False)
-        return desk.issuance(purpose, lambda: home_cabinet(here.home, here.settings, given))
+        return desk.issuance(purpose, lambda: home_cabinet(here.home, here.settings, given, pin()))
 
 
 def _purpose(here: Opened, profile: str) -> Purpose:

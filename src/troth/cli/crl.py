@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from troth.app.cabinet import home_cabinet
+from troth.app.cabinet import home_cabinet, lacks_pin
 from troth.authority.ceremony import opened_key
 from troth.authority.derive import crl_url
 from troth.authority.status.publish import CRLDoor, scopes_of
 from troth.authority.status.schedule import schedule_for
 from troth.authority.status.stored import CRLKind, StoredCRL, list_crls
 from troth.cli.output import answer_table
-from troth.cli.passphrase import PassphraseFileOption, read_passphrase
+from troth.cli.passphrase import PassphraseFileOption, prompt_pin, read_passphrase
 from troth.cli.server import HOME, HomeOption, JsonOption, WhyOption, opened
 from troth.errors import Fault, Kind
 from troth.registry.issuers import Issuer, list_issuers
@@ -60,7 +60,8 @@ def publish(
     Without --ca, those of all issuing CAs. What runs does this by itself, the root's excepted.
     """
     with opened(home) as here:
-        cabinet = home_cabinet(here.home, here.settings, read_passphrase(passphrase_file))
+        pin = prompt_pin() if lacks_pin(here.home, here.settings) else None
+        cabinet = home_cabinet(here.home, here.settings, read_passphrase(passphrase_file), pin)
         with read(here.db) as connection:
             issuers = [issuer for issuer in _chosen(connection, ca) if _is_ours(issuer, ca)]
         if not issuers:

@@ -12,13 +12,14 @@ import typer
 
 from troth.app import init as birth
 from troth.app import logs, supervisor
+from troth.app.cabinet import lacks_pin
 from troth.app.doors import SERVERS
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.app.status import describe
 from troth.app.wiring.database import open_database
 from troth.cli.output import answer, say
-from troth.cli.passphrase import PassphraseFileOption, prompt_passphrase, read_passphrase
+from troth.cli.passphrase import PassphraseFileOption, prompt_passphrase, prompt_pin, read_passphrase
 from troth.cli.server import HOME, HomeOption, JsonOption, opened
 from troth.clock import SystemClock
 from troth.errors import Fault, Kind
@@ -137,7 +138,8 @@ def _secrets(home: Home, settings: Settings, passphrase_file: str | None) -> sup
             raise Fault(fault.kind, fault.message, detail=fault.detail, hint=hint) from fault
         passphrase = prompt_passphrase(confirm=False)
         keys = _server_keys(home, passphrase)
-    return supervisor.Secrets(passphrase.decode() if passphrase else None, keys)
+    pin = prompt_pin() if lacks_pin(home, settings) else None
+    return supervisor.Secrets(passphrase.decode() if passphrase else None, keys, pin)
 
 
 def _init_text(home: Path, site: str, done: birth.Initialised) -> str:

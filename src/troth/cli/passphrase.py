@@ -1,4 +1,4 @@
-"""Where a passphrase comes from: a file, standard input or a prompt; never an argument."""
+"""Where passphrases and PINs come from: a file, standard input or a prompt; never an argument."""
 
 import sys
 from pathlib import Path
@@ -42,3 +42,11 @@ def prompt_passphrase(*, confirm: bool) -> bytes:
     """Ask for a passphrase on the terminal."""
     text: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
     return text.encode()
+
+
+def prompt_pin() -> str | None:
+    """Ask for the PIN of the tokens that hold CA keys, if a person is there; None otherwise."""
+    if not sys.stdin.isatty():
+        return None
+    text: str = typer.prompt("PIN of the token", hide_input=True, err=True)
+    return text

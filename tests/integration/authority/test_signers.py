@@ -23,7 +23,8 @@ from troth.authority.intents import IntentState
 from troth.authority.settle import settle, settle_waiting
 from troth.errors import Fault, Kind
 from troth.journal.change import change
-from troth.keys.pkcs11.token import TokenKey
+from troth.keys.pkcs11.pin import GivenPin
+from troth.keys.pkcs11.token import TokenKey, Tokens
 from troth.keys.pkcs11.uri import is_token_uri, parse_token_uri
 from troth.keys.signing import SigningKey
 from troth.keys.verifying import is_signature
@@ -237,6 +238,14 @@ class TestTrouble:
         assert "not tried again" in refused(key).message
         softhsm.write_pin("wrong-pin")
         assert works(key)
+
+    def test_a_typed_pin_opens_the_token_and_a_wrong_one_is_tried_once(self, softhsm: SoftHSM) -> None:
+        uri, public_key = made(softhsm).uri, made(softhsm).public_key
+        softhsm.pin_file.unlink()
+        assert works(Tokens(softhsm.module, GivenPin(PIN)).expect(uri, public_key))
+        key = Tokens(softhsm.module, GivenPin("wrong-pin")).expect(uri, public_key)
+        assert "refuses the PIN" in refused(key).message
+        assert "not tried again" in refused(key).message
 
     def test_no_pin(self, softhsm: SoftHSM) -> None:
         public_key = made(softhsm).public_key

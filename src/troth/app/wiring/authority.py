@@ -47,7 +47,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
     """
     with parts(job) as (home, settings, db):
         passphrase = job["passphrase"]
-        cabinet = home_cabinet(home, settings, passphrase.encode() if passphrase else None)
+        cabinet = home_cabinet(home, settings, passphrase.encode() if passphrase else None, job["pin"])
         clock, public_url = SystemClock(), settings.site.public_url
         renewal = partial(_renew_doors, Doors(home, settings, db, clock, cabinet, AUTHORITY))
         signing = asyncio.create_task(keep_journal(home, settings, db, clock, cabinet.passphrase))

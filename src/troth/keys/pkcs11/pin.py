@@ -1,4 +1,4 @@
-"""Where a token's PIN comes from: a file, which may be in memory alone; never an argument, never a URI."""
+"""Where a token's PIN comes from: a file, or a prompt before anything starts; never an argument, never a URI."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,3 +42,14 @@ class PinFile:
             raise Fault(Kind.MALFORMED, f"there is no PIN in {self.path}", hint="write it there, in ASCII")
         at = self.path.stat()
         return Pin(value.decode("ascii"), (at.st_mtime_ns, at.st_ino, at.st_size))
+
+
+@dataclass(frozen=True, slots=True)
+class GivenPin:
+    """A PIN that a person has typed. One that is refused is not tried again in this process."""
+
+    value: str = field(repr=False)
+
+    def read(self) -> Pin:
+        """Return the PIN."""
+        return Pin(self.value)
