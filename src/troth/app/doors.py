@@ -64,12 +64,12 @@ class Doors:
             made.append(OPERATOR)
         return made
 
-    def renew_due(self, *, all_of_them: bool = False) -> list[str]:
+    def renew_due(self) -> list[str]:
         """Renew the certificates of our servers that near their end or whose CA is superseded; return their names.
 
         Chains that lead to the roots in another way than before are written anew. Raises `Fault` as `issue` does.
         """
-        renewed = [name for name in SERVERS if self._chain(self._server(name)) and self._renew(name, all_of_them)]
+        renewed = [name for name in SERVERS if self._chain(self._server(name)) and self._renew(name)]
         rewritten = [name for name in SERVERS if self._rewrite(self._server(name))]
         if renewed or rewritten:
             with change(self.db, self.clock, self.actor) as changing:
@@ -99,13 +99,13 @@ class Doors:
         with read(self.db) as connection:
             return any(each.purpose is purpose and each.key_name for each in list_issuers(connection))
 
-    def _renew(self, name: str, always: bool) -> bool:
+    def _renew(self, name: str) -> bool:
         path = self._server(name)
         leaf = self._chain(path)[0]
         with read(self.db) as connection:
             rules = read_profile(get_profile(connection, "server").document)
             issuer = get_issuer(connection, Purpose.SERVERS, rules.issuer_name)
-        if not always and leaf.issuer == issuer.certificate.subject and not _is_due(leaf, rules, self.clock.now()):
+        if leaf.issuer == issuer.certificate.subject and not _is_due(leaf, rules, self.clock.now()):
             return False
         self._certify(path, "server", Purpose.SERVERS, self.settings.site.name, own_names(self.settings))
         return True

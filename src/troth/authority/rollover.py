@@ -16,6 +16,7 @@ from troth.authority.ceremony import Ceremony, opened_key
 from troth.authority.generation import Generation, parse_line
 from troth.errors import Fault, Kind
 from troth.journal.change import Change, change
+from troth.limits import EST_CERTIFICATES_MAX
 from troth.registry.cross_certificates import CrossCertificate
 from troth.registry.issuer_requests import list_issuer_requests
 from troth.registry.issuers import (
@@ -25,7 +26,7 @@ from troth.registry.issuers import (
     list_issuers,
     set_issuer_state,
 )
-from troth.registry.trust import is_root
+from troth.registry.trust import is_root, trust_bundle
 from troth.registry.uptake import UptakeState, count_dependents, count_uptake
 from troth.store.read import read
 from troth.x509.profiles import Purpose
@@ -65,6 +66,9 @@ def create_issuer(
                 hint=f"for its next generation: troth ca rollover {generation.line}",
             )
         root = in_force(connection, Purpose.ROOT.value)
+        # Two roots and their crosses may join them, and each CA of devices has two generations for a while.
+        if purpose is Purpose.DEVICES and 2 * len(trust_bundle(connection).devices) > EST_CERTIFICATES_MAX - 6:
+            raise Fault(Kind.TOO_LARGE, f"devices can be told of {EST_CERTIFICATES_MAX} certificates, not more")
     return ceremony.bring(generation, root)
 
 
