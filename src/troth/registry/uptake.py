@@ -72,7 +72,9 @@ def record_uptake(change: Change, thing: str, *, root_id: str, bundle: str, held
     known = find_uptake(change.connection, thing)
     if not is_news(known, bundle, held=held):
         return
-    values = {"root_id": root_id, "bundle": bundle, "told_at": change.at, "held_at": change.at if held else None}
+    # Who has shown that it holds a root holds it, whatever else the bundle has got since.
+    before = known.held_at if known is not None and known.root_id == root_id else None
+    values = {"root_id": root_id, "bundle": bundle, "told_at": change.at, "held_at": change.at if held else before}
     if known is not None and known.bundle == bundle:
         values["told_at"] = known.told_at
     if known is None:
