@@ -22,9 +22,10 @@ from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.keys.file import FileKey, generate, read_key, write_key
 from troth.keys.files import PUBLIC, read_bounded, write_private
+from troth.keys.pkcs11.uri import is_token_uri
 from troth.keys.requests import build_request
 from troth.limits import CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX
-from troth.registry.issuers import get_issuer, list_issuers
+from troth.registry.issuers import Issuer, get_issuer, list_issuers
 from troth.registry.profiles import get_profile
 from troth.registry.trust import path_shown, trust_bundle
 from troth.store.connect import Database
@@ -97,7 +98,11 @@ class Doors:
         if _pem(path).exists():
             return False
         with read(self.db) as connection:
-            return any(each.purpose is purpose and each.key_name for each in list_issuers(connection))
+            return any(each.purpose is purpose and self._is_at_hand(each) for each in list_issuers(connection))
+
+    def _is_at_hand(self, issuer: Issuer) -> bool:
+        name = issuer.key_name
+        return is_token_uri(name) or (bool(name) and (self.home.path / name).exists())
 
     def _renew(self, name: str) -> bool:
         path = self._server(name)
@@ -105,6 +110,9 @@ class Doors:
         with read(self.db) as connection:
             rules = read_profile(get_profile(connection, "server").document)
             issuer = get_issuer(connection, Purpose.SERVERS, rules.issuer_name)
+        if not self._is_at_hand(issuer):
+            # A host that only runs gateways: its certificates come from where the keys are.
+            return False
         if leaf.issuer == issuer.certificate.subject and not _is_due(leaf, rules, self.clock.now()):
             return False
         self._certify(path, "server", Purpose.SERVERS, self.settings.site.name, own_names(self.settings))

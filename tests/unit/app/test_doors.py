@@ -74,6 +74,16 @@ def test_certificates_are_renewed_ahead_of_their_end_under_the_same_key(
     assert len(entries(ceremonies.db, DOORS_RENEWED)) == 1
 
 
+def test_a_host_without_the_keys_leaves_certificates_alone(ceremonies: Ceremonies, clock: FakeClock) -> None:
+    clock.advance(timedelta(days=340))
+    key = ceremonies.home.keys / "servers-1.key"
+    kept = key.read_bytes()
+    key.unlink()
+    assert doors_of(ceremonies).renew_due() == []
+    key.write_bytes(kept)
+    assert doors_of(ceremonies).renew_due() == ["gateway", "web"]
+
+
 def test_init_given_again_renews_what_is_due(ceremonies: Ceremonies, clock: FakeClock) -> None:
     birth = Birth("home.example", "http://home.example:8080", None)
     done = initialise(ceremonies.home.path, birth, {}, clock)
