@@ -56,14 +56,13 @@ def make_site(folder: Path, url: str) -> Site:
 
 
 def make_things(site: Site, first: int, count: int) -> list[tuple[str, bytes]]:
-    """Create so many things; return each with the DER of its request. One key for all: making keys is not measured."""
-    key = generate(KeyAlgorithm.P256)
+    """Create so many things; return each with the DER of its request."""
     names = [f"lamp-{number:07}" for number in range(first, first + count)]
     for at in range(0, count, _THINGS_PER_CHANGE):
         with change(site.db, site.clock, ACTOR) as changing:
             for name in names[at : at + _THINGS_PER_CHANGE]:
                 create_thing(changing, name)
-    return [(name, build_request(key, name)) for name in names]
+    return [(name, build_request(generate(KeyAlgorithm.P256), name)) for name in names]
 
 
 @contextmanager

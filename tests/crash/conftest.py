@@ -40,12 +40,12 @@ def _fill(place: Place, *, with_site: bool) -> None:
 
 
 def _fill_site(place: Place, db: Database) -> None:
-    clock, key = SystemClock(), generate(KeyAlgorithm.P256)
+    clock = SystemClock()
     with change(db, clock, OPERATOR) as changing:
         for thing in ("lamp-1", "lamp-2", "lamp-3", REVOKED):
             create_thing(changing, thing)
             if thing != REVOKED:
-                (place.folder / f"{thing}.csr").write_bytes(build_request(key, thing))
+                (place.folder / f"{thing}.csr").write_bytes(build_request(generate(KeyAlgorithm.P256), thing))
         secret = create_token(changing, "lamp-1", timedelta(days=1)).secret
     (place.folder / "token").write_text(secret)
     issue(
@@ -54,7 +54,7 @@ def _fill_site(place: Place, db: Database) -> None:
         open_door(db, place.cabinet(), PUBLIC_URL),
         OPERATOR,
         profile="device",
-        request=parse_request(build_request(key, REVOKED)),
+        request=parse_request(build_request(generate(KeyAlgorithm.P256), REVOKED)),
         thing=REVOKED,
         method="operator",
         proof={},

@@ -127,12 +127,11 @@ async def _bulk(place: Place, db: Database) -> None:
 def make_fleet(site: Place, host: Place) -> None:
     """Give a host the site's keys, and things of its own with their requests."""
     shutil.copytree(site.folder / "keys", host.folder / "keys")
-    key = generate(KeyAlgorithm.P256)
     things = [f"fleet-{host.folder.name}-{number}" for number in range(FLEET)]
     with site.database() as db, change(db, SystemClock(), OPERATOR) as changing:
         for thing in things:
             create_thing(changing, thing)
-            (host.folder / f"{thing}.csr").write_bytes(build_request(key, thing))
+            (host.folder / f"{thing}.csr").write_bytes(build_request(generate(KeyAlgorithm.P256), thing))
 
 
 def fleet(place: Place) -> None:

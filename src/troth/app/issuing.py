@@ -15,8 +15,7 @@ from troth.app.wiring.door import open_door
 from troth.authority.bell import answers, ring
 from troth.authority.bulk import Issuance
 from troth.authority.ceremony import KeyCabinet
-from troth.authority.door import Door
-from troth.authority.settle import settle_waiting
+from troth.authority.settle import settle_all
 from troth.clock import Clock
 from troth.store.connect import Database
 from troth.x509.profiles import Purpose
@@ -46,17 +45,7 @@ class Desk:
         Raises `Fault` as the cabinet does: not found, bad key.
         """
         url = self.settings.site.public_url
-        door = None if self.is_signed_elsewhere(purpose) else open_door(self.db, cabinet(), url, (purpose,))
-        rouse = partial(_rouse, self.db, self.clock, self.home, door)
+        rouse: Callable[[], object] = partial(ring, self.home.doorbell)
+        if not self.is_signed_elsewhere(purpose):
+            rouse = partial(settle_all, self.db, self.clock, open_door(self.db, cabinet(), url, (purpose,)))
         return Issuance(self.db, self.clock, self.actor, url, rouse, WAIT_S)
-
-
-def _rouse(db: Database, clock: Clock, home: Home, door: Door | None) -> None:
-    """Ring for the authority, and sign what waits for the keys that are here. Raises `Fault` (unavailable)."""
-    ring(home.doorbell)
-    while door is not None:
-        progress = settle_waiting(db, clock, door)
-        if progress.obstacle is not None:
-            raise progress.obstacle
-        if progress.settled == 0:
-            return

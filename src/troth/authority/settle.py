@@ -76,6 +76,16 @@ def settle_waiting(db: Database, clock: Clock, door: Door) -> Progress:
     return _settle(db, clock, door, waiting)
 
 
+def settle_all(db: Database, clock: Clock, door: Door) -> None:
+    """Settle all that waits for this door. Blocks. Raises `Fault` (unavailable) when some of it still waits."""
+    while True:
+        progress = settle_waiting(db, clock, door)
+        if progress.obstacle is not None:
+            raise progress.obstacle
+        if progress.settled == 0:
+            return
+
+
 def issue(
     db: Database,
     clock: Clock,

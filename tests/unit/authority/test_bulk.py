@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pytest
 from tests.fixtures.issuance import entries
@@ -17,12 +18,17 @@ from troth.limits import INTENTS_PER_CHANGE_MAX
 from troth.registry.certificates import CertificateRow
 from troth.testing.authority import TestAuthority, new_request
 from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.requests import Request
 
-REQUEST = new_request(generate(KeyAlgorithm.P256), "any")
+
+@cache
+def request_of(thing: str) -> Request:
+    """The one request of a thing, which it sends again and again."""
+    return new_request(generate(KeyAlgorithm.P256), "any")
 
 
 def wanted(thing: str, profile: str = "device", method: str = "operator") -> Wanted:
-    return Wanted(profile, REQUEST, method, {}, thing=thing)
+    return Wanted(profile, request_of(thing), method, {}, thing=thing)
 
 
 def ask(
@@ -90,7 +96,7 @@ def test_without_an_authority_nothing_is_lost(authority: TestAuthority) -> None:
 
 
 def test_a_mistake_of_our_own_undoes_the_whole_batch(authority: TestAuthority) -> None:
-    wrong = Wanted("device", REQUEST, "operator", {}, thing="lamp-1", name="both")
+    wrong = Wanted("device", request_of("lamp-1"), "operator", {}, thing="lamp-1", name="both")
     with pytest.raises(Bug), change(authority.db, authority.clock, "operator:anna") as changing:
         prepare_many(changing, [wanted("lamp-1"), wrong], authority.public_url)
     assert not [each for each in entries(authority.db, "certificate.intended") if each.data["thing"]]

@@ -25,8 +25,6 @@ from troth.x509.pem import render_pem
 from troth.x509.profiles import Purpose
 from troth.x509.verify import verify_issued_by
 
-KEY = generate(KeyAlgorithm.P256)
-
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestAuthority]:
@@ -44,7 +42,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestAuthorit
 
 def request_for(folder: Path, name: str) -> Path:
     file = folder / f"{name}.csr"
-    file.write_bytes(render_pem("CERTIFICATE REQUEST", build_request(KEY, name)))
+    file.write_bytes(render_pem("CERTIFICATE REQUEST", build_request(generate(KeyAlgorithm.P256), name)))
     return file
 
 
@@ -153,8 +151,8 @@ def test_many_come_from_csv(authority: TestAuthority, tmp_path: Path) -> None:
 def test_the_authority_that_runs_signs_for_devices(authority: TestAuthority, tmp_path: Path) -> None:
     for number in range(5):
         authority.thing(f"rung-{number}")
-    key = request_for(tmp_path, "rung").read_text()
-    lines = [json.dumps({"csr": key, "thing": f"rung-{number}"}) for number in range(5)]
+    requests = [request_for(tmp_path, f"rung-{number}").read_text() for number in range(5)]
+    lines = [json.dumps({"csr": pem, "thing": f"rung-{number}"}) for number, pem in enumerate(requests)]
     shutil.move(authority.folder / "keys", tmp_path / "keys")
     try:
         with serving(authority):
