@@ -28,11 +28,12 @@ from troth.authority.serve import serve
 from troth.authority.status.publish import CRLDoor
 from troth.clock import SystemClock
 from troth.enrollment.est import simpleenroll
+from troth.enrollment.flow import Enrolled
+from troth.enrollment.presented import Presented
 from troth.errors import Bug
 from troth.journal.change import change
 from troth.keys.file import generate
 from troth.keys.requests import build_request
-from troth.protocols.est import Credentials
 from troth.registry.certificates import CertificateRow
 from troth.registry.inventory import Search, all_certificates
 from troth.registry.issuers import get_issuer
@@ -104,9 +105,10 @@ def device(place: Place) -> None:
 
 async def _enroll(place: Place, db: Database) -> None:
     (request, *_) = place.requests()
-    credentials = Credentials("lamp-1", (place.folder / "token").read_text())
+    presented = Presented(user="lamp-1", password=(place.folder / "token").read_text())
     async with fed(db, SystemClock(), PUBLIC_URL, place.folder / "bell", WAIT_S) as enrollment:
-        enrolled, _ = await simpleenroll(enrollment, credentials, base64.encodebytes(request))
+        enrolled = await simpleenroll(enrollment, presented, base64.encodebytes(request))
+    assert isinstance(enrolled, Enrolled)
     place.answered(enrolled.thing, enrolled.certificate.public_bytes(Encoding.DER))
 
 

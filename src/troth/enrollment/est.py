@@ -1,11 +1,16 @@
-"""EST's operations as values in, values out: cacerts and simpleenroll. Knows no HTTP.
+"""EST's operations as values in, values out: cacerts, simpleenroll and simplereenroll. Knows no HTTP.
 
-RFC 7030 sections 4.1 and 4.2. simplereenroll, serverkeygen, csrattrs and fullcmc are not offered.
+RFC 7030 sections 3.5, 4.1 and 4.2.
 """
 
-from troth.enrollment.flow import Enrolled, Enrollment
+from troth.enrollment.flow import Enrolled, Enrollment, Waiting
+from troth.enrollment.linking import require_linked
+from troth.enrollment.presented import DEFAULT_LABEL, Presented
+from troth.enrollment.proofs.certificate import CertificateClaim
+from troth.enrollment.proofs.claim import Claim
 from troth.enrollment.proofs.token import TokenClaim
-from troth.protocols.est import Credentials, parse_body, render_certificates
+from troth.errors import Fault, Kind
+from troth.protocols.est import parse_body, render_certificates
 from troth.registry.trust import TrustBundle
 from troth.x509.requests import parse_request
 
@@ -19,12 +24,40 @@ def cacerts(bundle: TrustBundle) -> bytes:
     return render_certificates(bundle.certificates)
 
 
-async def simpleenroll(enrollment: Enrollment, credentials: Credentials, body: bytes) -> tuple[Enrolled, bytes]:
-    """Return who was enrolled, and the body of the answer: the new certificate alone (section 4.2.3).
+async def simpleenroll(enrollment: Enrollment, presented: Presented, body: bytes) -> Enrolled | Waiting:
+    """Return who was enrolled, or what it waits for; `body` is a request in base64.
 
-    `credentials` are a thing's name and its token, `body` is a request in base64. Raises `PeerFault` for a body that
-    cannot be read, and `Fault` as `Enrollment.enroll` does.
+    Raises `PeerFault` for a body that cannot be read, and `Fault` as `Enrollment.enroll` does.
     """
+    return await _enroll(enrollment, presented, _claim(presented), body)
+
+
+async def simplereenroll(enrollment: Enrollment, presented: Presented, body: bytes) -> Enrolled | Waiting:
+    """Return the thing with its renewed certificate, for the one that the peer has shown (section 4.2.2).
+
+    Raises `Fault` as `simpleenroll` does, and forbidden when the peer has shown none.
+    """
+    if not presented.peer_chain:
+        raise Fault(
+            Kind.FORBIDDEN,
+            "a certificate is renewed by who shows it",
+            hint="make the TLS connection with the certificate that is to be renewed",
+        )
+    return await _enroll(enrollment, presented, CertificateClaim(presented.peer_chain[0]), body)
+
+
+def render_enrolled(enrolled: Enrolled) -> bytes:
+    """Return the body of the answer: the new certificate alone (section 4.2.3)."""
+    return render_certificates([enrolled.certificate])
+
+
+def _claim(presented: Presented) -> Claim:
+    if presented.label != DEFAULT_LABEL:
+        raise Fault(Kind.NOT_FOUND, f"there is no enrollment {presented.label[:64]!r}")
+    return TokenClaim(presented.user, presented.password)
+
+
+async def _enroll(enrollment: Enrollment, presented: Presented, claim: Claim, body: bytes) -> Enrolled | Waiting:
     request = parse_request(parse_body(body))
-    enrolled = await enrollment.enroll(TokenClaim(credentials.user, credentials.password), request)
-    return enrolled, render_certificates([enrolled.certificate])
+    require_linked(request, presented.channel_binding)
+    return await enrollment.enroll(claim, request)

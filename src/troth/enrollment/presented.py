@@ -28,5 +28,7 @@ class Presented:
     address: str = ""
     """The peer's host, without the port."""
     exporter: Exporter | None = field(default=None, repr=False, compare=False)
+    channel_binding: bytes | None = field(default=None, repr=False)
+    """What only the two ends of this connection know (tls-exporter, RFC 9266; tls-unique under TLS 1.2)."""
     label: str = DEFAULT_LABEL
     """The name of the enrollment that was asked for."""

@@ -1,7 +1,7 @@
 """Renewals from the intent to the first use: until then both certificates are in force, and at the end of it one is.
 
 A renewal goes on until its certificate is used at a door of the gateway, another renewal takes its place, or nobody has
-used it for too long. None of that puts the last working certificate of a thing out of force. Knows no proof and no HTTP.
+used it for too long. None of that puts a thing's last working certificate out of force. Knows no proof and no HTTP.
 """
 
 from collections.abc import Iterable, Sequence

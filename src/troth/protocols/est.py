@@ -1,4 +1,4 @@
-"""EST bodies and credentials, for both ends: base64, certs-only PKCS#7, HTTP Basic. Knows no HTTP server and no token.
+"""EST paths, bodies and credentials, for both ends: base64, certs-only PKCS#7, HTTP Basic. Knows no HTTP server.
 
 RFC 7030 sections 3.2.2, 4.1 and 4.2; RFC 8951 section 3 (base64 is what travels, Content-Transfer-Encoding is not
 looked at); RFC 7617 for Basic.
@@ -9,6 +9,7 @@ import binascii
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
@@ -25,8 +26,25 @@ from troth.limits import (
 from troth.x509.certificates import UNREADABLE, parse_certificate
 
 PATH: Final = "/.well-known/est"
-CACERTS_PATH: Final = f"{PATH}/cacerts"
-SIMPLEENROLL_PATH: Final = f"{PATH}/simpleenroll"
+
+
+class Operation(StrEnum):
+    """What is asked for: the last part of a path (RFC 7030 section 3.2.2)."""
+
+    CACERTS = "cacerts"
+    SIMPLEENROLL = "simpleenroll"
+    SIMPLEREENROLL = "simplereenroll"
+    FULLCMC = "fullcmc"
+    SERVERKEYGEN = "serverkeygen"
+    CSRATTRS = "csrattrs"
+    RENEWAL_INFO = "renewal-info"
+    """Our own: when the certificate of the connection is to be renewed."""
+
+
+CACERTS_PATH: Final = f"{PATH}/{Operation.CACERTS}"
+SIMPLEENROLL_PATH: Final = f"{PATH}/{Operation.SIMPLEENROLL}"
+SIMPLEREENROLL_PATH: Final = f"{PATH}/{Operation.SIMPLEREENROLL}"
+RENEWAL_INFO_PATH: Final = f"{PATH}/{Operation.RENEWAL_INFO}"
 
 REQUEST_TYPE: Final = "application/pkcs10"
 CERTIFICATES_TYPE: Final = "application/pkcs7-mime; smime-type=certs-only"
@@ -34,6 +52,7 @@ CERTIFICATES_TYPE: Final = "application/pkcs7-mime; smime-type=certs-only"
 CHALLENGE: Final = 'Basic realm="enrollment", charset="UTF-8"'
 """What WWW-Authenticate says where credentials are missing (RFC 7030 section 3.2.3, RFC 7617 section 2.1)."""
 
+_OPERATIONS: Final = frozenset(Operation)
 _WHITE_SPACE: Final = b" \t\r\n"
 _CREDENTIALS_BYTES_MAX: Final = NAME_CHARS_MAX + 1 + TOKEN_CHARS_MAX
 
@@ -44,6 +63,22 @@ class Credentials:
 
     user: str
     password: str = field(repr=False)
+
+
+def parse_path(path: str) -> tuple[str | None, Operation] | None:
+    """Read ``/.well-known/est[/LABEL]/OPERATION``: the label, if there is one, and the operation; None for all else.
+
+    A label is one part of a path and no operation's name (RFC 7030 section 3.2.2). It is as the client wrote it.
+    """
+    head, _, last = path.rpartition("/")
+    if last not in _OPERATIONS:
+        return None
+    if head == PATH:
+        return None, Operation(last)
+    above, _, label = head.rpartition("/")
+    if above != PATH or not 0 < len(label) <= NAME_CHARS_MAX or label in _OPERATIONS:
+        return None
+    return label, Operation(last)
 
 
 def parse_body(body: bytes, bytes_max: int = EST_BODY_BYTES_MAX) -> bytes:

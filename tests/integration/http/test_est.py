@@ -220,11 +220,14 @@ def test_a_request_comes_under_its_own_type(doors: RunningDoors, content_type: s
     [
         ("simpleenroll", "GET", 405, "POST"),
         ("cacerts", "POST", 405, "GET, HEAD"),
-        ("simplereenroll", "POST", 501, None),
+        ("simplereenroll", "GET", 405, "POST"),
+        ("simplereenroll", "POST", 403, None),
         ("serverkeygen", "POST", 501, None),
         ("fullcmc", "POST", 501, None),
         ("csrattrs", "GET", 404, None),
         ("label/simpleenroll", "POST", 404, None),
+        ("a/label/simpleenroll", "POST", 404, None),
+        ("cacerts/simpleenroll", "POST", 404, None),
         ("", "GET", 404, None),
         ("../../etc/passwd", "GET", 404, None),
     ],
@@ -233,7 +236,8 @@ def test_what_is_not_offered_is_said_so(
     doors: RunningDoors, path: str, method: str, status: int, allow: str | None
 ) -> None:
     url = f"https://localhost:{doors.https}/.well-known/est/{path}"
-    answer = curl(url, "--path-as-is", "--request", method, root=doors.site.root_file)
+    words = ("--path-as-is", "--request", method, "--header", PKCS10, "--user", "lamp-1:" + "A" * 22)
+    answer = curl(url, *words, root=doors.site.root_file)
     assert (answer.status, answer.headers.get("allow")) == (status, allow)
     problem(answer)
 

@@ -1,9 +1,10 @@
-"""EST on the HTTPS door: methods, types, sizes and credentials are looked at here, the rest in `enrollment.est`.
+"""EST on the HTTPS door: which operation is asked for, by whom, and what is answered; the rest is `enrollment.est`.
 
 RFC 7030 sections 3.2.2, 3.2.3 and 4; RFC 8951. Nothing of a body is read before its asker may send one.
 """
 
 import asyncio
+import math
 from http import HTTPStatus
 from typing import Final
 
@@ -13,29 +14,24 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from troth.clock import Clock
-from troth.enrollment.est import simpleenroll
-from troth.enrollment.flow import Enrollment
+from troth.enrollment.est import render_enrolled, simpleenroll, simplereenroll
+from troth.enrollment.flow import Enrolled, Enrollment, Waiting
+from troth.enrollment.presented import DEFAULT_LABEL, Presented
 from troth.enrollment.uptake import note_fetch
 from troth.errors import Fault, Kind, PeerFault
 from troth.gateway.http.answers import answer, failure, misuse, not_found, wrong_method
 from troth.gateway.http.attempts import FailedAttempts
 from troth.gateway.http.issuers import Issuers
-from troth.limits import EST_BODY_BYTES_MAX
-from troth.protocols.est import (
-    CACERTS_PATH,
-    CERTIFICATES_TYPE,
-    CHALLENGE,
-    PATH,
-    REQUEST_TYPE,
-    SIMPLEENROLL_PATH,
-    Credentials,
-    parse_credentials,
-)
+from troth.gateway.http.posts import address_of, body_of, host_of, objection, peer_of, presented
+from troth.protocols.est import CERTIFICATES_TYPE, CHALLENGE, Operation, parse_path
 from troth.registry.trust import TrustBundle
 from troth.store.connect import Database
-from troth.x509.certificates import certificate_id, parse_certificate
+from troth.x509.certificates import certificate_id
 
-_NOT_OFFERED: Final = frozenset(f"{PATH}/{name}" for name in ("simplereenroll", "fullcmc", "serverkeygen"))
+_FOR_EXPIRED: Final = frozenset({Operation.SIMPLEREENROLL, Operation.CACERTS})
+"""What one is answered whose certificate has expired: how to renew it, and nothing else."""
+_WITHOUT_CREDENTIALS: Final = frozenset({Operation.SIMPLEREENROLL})
+"""What is proven by the certificate of the connection alone."""
 
 log = structlog.get_logger()
 
@@ -60,23 +56,33 @@ class ESTDoor:
         except ClientDisconnect:
             return
         except Exception as error:
-            log.exception("est.broke", peer=_peer(request), path=request.url.path)
+            log.exception("est.broke", peer=address_of(request), path=request.url.path)
             response = failure(error)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path = request.url.path
-        if path == SIMPLEENROLL_PATH:
-            return await self._simpleenroll(request)
-        if path == CACERTS_PATH:
-            if request.method not in {"GET", "HEAD"}:
-                return wrong_method("GET", "HEAD")
-            return await self._cacerts(request)
-        if path in _NOT_OFFERED:
-            return failure(Fault(Kind.UNSUPPORTED, "this EST operation is not offered here"))
-        return not_found()
+        place = parse_path(request.url.path)
+        if place is None:
+            return not_found()
+        label, operation = place
+        peer = peer_of(request)
+        if peer is not None and peer.is_expired and operation not in _FOR_EXPIRED:
+            return misuse(
+                HTTPStatus.FORBIDDEN, "with a certificate that has expired one can renew it, and nothing else"
+            )
+        match operation:
+            case Operation.CACERTS:
+                return await self._cacerts(request)
+            case Operation.SIMPLEENROLL | Operation.SIMPLEREENROLL:
+                return await self._enroll(request, operation, label or DEFAULT_LABEL)
+            case Operation.FULLCMC | Operation.SERVERKEYGEN:
+                return failure(Fault(Kind.UNSUPPORTED, "this EST operation is not offered here"))
+            case _:
+                return not_found()
 
     async def _cacerts(self, request: Request) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            return wrong_method("GET", "HEAD")
         bundle, body = self._issuers.bundle, self._issuers.cacerts
         tag = f'"{bundle.digest}"'
         held = tag in request.headers.get("if-none-match", "")
@@ -87,50 +93,63 @@ class ESTDoor:
 
     async def _note(self, request: Request, bundle: TrustBundle, *, held: bool) -> None:
         """Note who is told of the bundle, where it has proven who it is; the answer does not depend on it."""
-        shown = request.scope.get("extensions", {}).get("tls", {}).get("client_cert_chain") or ()
-        if not shown:
+        peer = peer_of(request)
+        if peer is None or peer.certificate is None or peer.is_expired or peer.is_stranger:
             return
-        identity = certificate_id(parse_certificate(shown[0].encode()))
+        identity = certificate_id(peer.certificate)
         try:
             await asyncio.to_thread(note_fetch, self._db, self._clock, identity, bundle, held=held)
         except Fault as fault:
-            log.warning("uptake.not_noted", peer=_peer(request), reason=fault.message, detail=fault.detail)
+            log.warning("uptake.not_noted", peer=address_of(request), reason=fault.message, detail=fault.detail)
 
-    async def _simpleenroll(self, request: Request) -> Response:
-        if request.method != "POST":
-            return wrong_method("POST")
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != REQUEST_TYPE:
-            return misuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send a request as {REQUEST_TYPE}")
-        credentials: Credentials | None = None
+    async def _enroll(self, request: Request, operation: Operation, label: str) -> Response:
+        refused = objection(request)
+        if refused is not None:
+            return refused
+        shown = Presented()
         try:
             self._require_patience(request)
-            credentials = _credentials(request)
-            body = await _body(request)
-            enrolled, certificates = await simpleenroll(self._enrollment, credentials, body)
+            shown = presented(request, label)
+            _require_something_shown(shown, operation)
+            body = await body_of(request)
+            work = simpleenroll if operation is Operation.SIMPLEENROLL else simplereenroll
+            done = await work(self._enrollment, shown, body)
         except Fault as fault:
-            if fault.kind is Kind.UNAUTHENTICATED and credentials is not None:
-                self._attempts.failed(_host(request))
+            if fault.kind is Kind.UNAUTHENTICATED and (shown.user or shown.peer_chain):
+                self._attempts.failed(host_of(request))
             log.warning(
                 "enrollment.refused",
-                peer=_peer(request),
-                thing=credentials.user if credentials else None,
+                peer=address_of(request),
+                operation=operation.value,
+                label=label,
+                thing=shown.user or None,
                 kind=fault.kind.value,
                 reason=fault.detail or fault.message,
             )
             return failure(fault, challenge=CHALLENGE)
-        log.info(
-            "enrollment.granted",
-            peer=_peer(request),
-            thing=enrolled.thing,
-            certificate_id=certificate_id(enrolled.certificate),
-            intent=enrolled.intent_id,
-        )
-        return _certificates(certificates)
+        return _answered(request, operation, done)
 
     def _require_patience(self, request: Request) -> None:
-        wait_s = self._attempts.wait_s(_host(request))
+        wait_s = self._attempts.wait_s(host_of(request))
         if wait_s > 0:
             raise Fault(Kind.RATE_LIMITED, "too many proofs from this address have failed", retry_after=wait_s)
+
+
+def _answered(request: Request, operation: Operation, done: Enrolled | Waiting) -> Response:
+    if isinstance(done, Waiting):
+        log.info("enrollment.waits", peer=address_of(request), thing=done.thing, request=done.request_id)
+        # RFC 7030, 4.2.3: the client asks again with the same request.
+        headers = {"Retry-After": str(max(1, math.ceil(done.retry_after))), "Cache-Control": "no-store"}
+        return Response(b"", HTTPStatus.ACCEPTED, headers)
+    log.info(
+        "enrollment.granted",
+        peer=address_of(request),
+        operation=operation.value,
+        thing=done.thing,
+        certificate_id=certificate_id(done.certificate),
+        intent=done.intent_id,
+    )
+    return _certificates(render_enrolled(done))
 
 
 def _certificates(body: bytes, cache: str = "no-store", **headers: str) -> Response:
@@ -138,36 +157,10 @@ def _certificates(body: bytes, cache: str = "no-store", **headers: str) -> Respo
     return answer(body, CERTIFICATES_TYPE, cache=cache, Content_Transfer_Encoding="base64", **headers)
 
 
-def _credentials(request: Request) -> Credentials:
-    header = request.headers.get("authorization")
-    if header is None:
+def _require_something_shown(shown: Presented, operation: Operation) -> None:
+    if operation not in _WITHOUT_CREDENTIALS and not shown.user:
         raise PeerFault(
             Kind.UNAUTHENTICATED,
             "enrollment needs a proof of who asks",
             hint="use HTTP Basic: the thing's name as user, its token as password",
         )
-    return parse_credentials(header)
-
-
-async def _body(request: Request) -> bytes:
-    too_large = PeerFault(Kind.TOO_LARGE, f"a request may have at most {EST_BODY_BYTES_MAX} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > EST_BODY_BYTES_MAX:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > EST_BODY_BYTES_MAX:
-            raise too_large
-    return bytes(body)
-
-
-def _host(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-def _peer(request: Request) -> str:
-    if request.client is None:
-        return ""
-    host = f"[{request.client.host}]" if ":" in request.client.host else request.client.host
-    return f"{host}:{request.client.port}"

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from troth.errors import Fault, Kind
 from troth.gateway.http.attempts import FailedAttempts
 from troth.gateway.http.crl import CRLs
 from troth.gateway.http.est import ESTDoor
+from troth.gateway.http.grace import Grace, tells_of_profiles
 from troth.gateway.http.issuers import Issuers, tells_of_issuers
 from troth.gateway.http.ocsp import OCSPDoor
 from troth.gateway.http.ocsp_answers import Answers
@@ -43,6 +45,7 @@ class HTTPDoors:
         self, db: Database, clock: Clock, enrollment: Enrollment, conclusions: Conclusions, answers: Answers
     ) -> None:
         self.issuers = Issuers(db)
+        self._grace = Grace(db, clock)
         self._crls = CRLs(db, clock)
         self._db = db
         self._clock = clock
@@ -64,6 +67,7 @@ class HTTPDoors:
         ocsp = OCSPDoor(
             self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
         )
+        acceptor = replace(acceptor, tls=self._for_renewal(acceptor.tls))
         self._servers.append(await serve(est, https, self._clock, limits, acceptor))
         status = StatusDoor(self.issuers, self._crls, ocsp)
         self._servers.append(await serve(status, public, self._clock, limits, glance=ocsp.at_a_glance))
@@ -71,7 +75,11 @@ class HTTPDoors:
     def show(self, server_tls: ServerTLS) -> None:
         """Show and demand what `server_tls` says from the next connection on."""
         https, _public = self._servers
-        https.show(server_tls)
+        https.show(self._for_renewal(server_tls))
+
+    def _for_renewal(self, server_tls: ServerTLS) -> ServerTLS:
+        """Return the same with a way in for certificates that have expired a short while ago: to be renewed."""
+        return replace(server_tls, admits_expired=self._grace.admits)
 
     async def failed(self) -> None:
         """Wait for ever; raise what broke the part that should have gone on for ever."""
@@ -105,11 +113,12 @@ class HTTPDoors:
                 self._conclusions.apply(entries)
                 self._answers.apply(entries)
                 self._crls.apply(entries)
-                if tells_of_issuers(entries):
+                if tells_of_issuers(entries) or tells_of_profiles(entries):
                     await self._load()
 
     async def _load(self) -> None:
         await asyncio.to_thread(self.issuers.load)
+        await asyncio.to_thread(self._grace.load)
         await self._answers.load()
 
     def _position(self) -> int:
