@@ -31,6 +31,7 @@ CRLS_PATH: Final = "/crl/"
 OCSP_PATH: Final = "/ocsp"
 
 _PROFILES_KEPT: Final = 64
+_PUBLISHED_CHARS: Final = 16
 
 
 @lru_cache(_PROFILES_KEPT)
@@ -39,15 +40,20 @@ def read_profile(document: str) -> Profile:
     return parse_profile(document)
 
 
+def published_name(issuer_id: str) -> str:
+    """Return how an issuer is called in URLs: the beginning of its id, since every certificate carries it twice."""
+    return issuer_id[:_PUBLISHED_CHARS]
+
+
 def issuer_url(public_url: str, issuer_id: str) -> str:
     """Return where an issuer's certificate can be fetched: the caIssuers of what it signs (RFC 5280, 4.2.2.1)."""
-    return f"{public_url.rstrip('/')}{CERTIFICATES_PATH}{issuer_id}.cer"
+    return f"{public_url.rstrip('/')}{CERTIFICATES_PATH}{published_name(issuer_id)}.cer"
 
 
 def crl_url(public_url: str, issuer_id: str, shard: int | None, *, delta: bool = False) -> str:
     """Return where an issuer's CRL can be fetched: all of it, or one shard; the newest delta to it, or the whole."""
     part = "" if shard is None else f"/{shard}"
-    return f"{public_url.rstrip('/')}{CRLS_PATH}{issuer_id}{part}{'-delta' if delta else ''}.crl"
+    return f"{public_url.rstrip('/')}{CRLS_PATH}{published_name(issuer_id)}{part}{'-delta' if delta else ''}.crl"
 
 
 def ocsp_url(public_url: str) -> str:

@@ -44,7 +44,8 @@ def tlv(tag: int, *parts: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """Return an INTEGER."""
-    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    octets = (value if value >= 0 else ~value).bit_length() // 8 + 1
+    return tlv(INTEGER, value.to_bytes(octets, "big", signed=True))
 
 
 def generalized_time(at: datetime) -> bytes:

@@ -15,6 +15,7 @@ from tests.fixtures.crl_lint import crl_findings
 from tests.fixtures.crl_readers import Question, Verdict, gnutls, gnutls_crl, nss, openssl, openssl_deltas
 
 from troth.app.wiring.door import open_crl_door
+from troth.authority.derive import published_name
 from troth.authority.revoke import REASONS
 from troth.authority.status.publish import CRLDoor, scopes_of
 from troth.authority.status.stored import CRLKind, Scope, find_crl
@@ -227,7 +228,9 @@ def test_who_others_rely_on_names_the_whole_crl(site: Site) -> None:
     for certificate, purpose in whole.items():
         (point,) = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
         issuer_id = authority.hierarchy.issuing[purpose].issuer_id
-        assert [name.value for name in point.full_name or ()] == [f"{authority.public_url}/crl/{issuer_id}.crl"]
+        assert [name.value for name in point.full_name or ()] == [
+            f"{authority.public_url}/crl/{published_name(issuer_id)}.crl"
+        ]
 
 
 def test_the_linter_finds_nothing(site: Site) -> None:

@@ -8,6 +8,7 @@ from cryptography import x509
 from tests.fixtures.doors import Answer, RunningDoors, curl
 
 from troth.app.wiring.door import open_crl_door
+from troth.authority.derive import published_name
 from troth.authority.status.publish import scopes_of
 from troth.registry.issuers import Issuer
 from troth.testing.clock import FakeClock
@@ -59,17 +60,17 @@ def test_the_crl_that_a_certificate_names_is_there_and_tells_of_it(
     doors.site.revoke(lamp)
     publish()
     serial = lamp.certificate.serial_number
-    whole = f"/crl/{devices.issuer_id}.crl"
+    whole = f"/crl/{published_name(devices.issuer_id)}.crl"
     assert serials(get(doors, whole)) == {serial}
     own = named_in(lamp.certificate).removeprefix(doors.site.public_url)
     assert serial in serials(get(doors, own))
-    shards = [serials(get(doors, f"/crl/{devices.issuer_id}/{shard}.crl")) for shard in range(3)]
+    shards = [serials(get(doors, f"/crl/{published_name(devices.issuer_id)}/{shard}.crl")) for shard in range(3)]
     assert [serial in each for each in shards] == [shard_of(serial) == shard for shard in range(3)]
     assert other.certificate.serial_number not in serials(get(doors, whole))
 
 
 def test_one_that_is_new_is_seen_without_a_restart(doors: RunningDoors, devices: Issuer, publish: Publish) -> None:
-    path = f"/crl/{devices.issuer_id}.crl"
+    path = f"/crl/{published_name(devices.issuer_id)}.crl"
     publish()
     first = get(doors, path)
     assert serials(first) == set()
@@ -82,14 +83,14 @@ def test_one_that_is_new_is_seen_without_a_restart(doors: RunningDoors, devices:
         if answer.body != first.body:
             break
     assert serials(answer) == {lamp.certificate.serial_number}
-    delta = get(doors, f"/crl/{devices.issuer_id}-delta.crl")
+    delta = get(doors, f"/crl/{published_name(devices.issuer_id)}-delta.crl")
     assert serials(delta) == {lamp.certificate.serial_number}
 
 
 def test_what_a_client_has_is_not_sent_again(
     doors: RunningDoors, devices: Issuer, publish: Publish, live_clock: FakeClock
 ) -> None:
-    path = f"/crl/{devices.issuer_id}.crl"
+    path = f"/crl/{published_name(devices.issuer_id)}.crl"
     publish()
     answer = get(doors, path)
     made = answer.headers["last-modified"]
@@ -113,12 +114,12 @@ def test_what_a_client_has_is_not_sent_again(
 def test_nobody_may_keep_one_past_its_end_and_none_is_served_after_it(
     doors: RunningDoors, devices: Issuer, publish: Publish, live_clock: FakeClock
 ) -> None:
-    path = f"/crl/{devices.issuer_id}.crl"
+    path = f"/crl/{published_name(devices.issuer_id)}.crl"
     early = get(doors, path)
     assert (early.status, early.headers["retry-after"]) == (503, "5")
     publish()
     assert get(doors, path).headers["cache-control"] == "public, max-age=3600"
-    delta = get(doors, f"/crl/{devices.issuer_id}-delta.crl")
+    delta = get(doors, f"/crl/{published_name(devices.issuer_id)}-delta.crl")
     assert delta.headers["cache-control"] == "public, max-age=60"
     ends = x509.load_der_x509_crl(get(doors, path).body).next_update_utc
     assert ends is not None
@@ -137,5 +138,5 @@ def test_nobody_may_keep_one_past_its_end_and_none_is_served_after_it(
     ["{}", "{}.pem", "{}/64.crl", "{}/01.crl", "{}/x.crl", "{}/-1.crl", "{}/.crl", "{}/1/1.crl", "x.crl", ".crl"],
 )
 def test_no_other_path_is_a_crl(doors: RunningDoors, devices: Issuer, publish: Publish, name: str) -> None:
-    assert get(doors, f"/crl/{name.format(devices.issuer_id)}").status == 404
-    assert get(doors, f"/crl/{devices.issuer_id}.crl", "--request", "POST").status == 405
+    assert get(doors, f"/crl/{name.format(published_name(devices.issuer_id))}").status == 404
+    assert get(doors, f"/crl/{published_name(devices.issuer_id)}.crl", "--request", "POST").status == 405

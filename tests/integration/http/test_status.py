@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from tests.fixtures.doors import Answer, RunningDoors, curl
 
+from troth.authority.derive import published_name
 from troth.authority.door import Door
 from troth.authority.generation import Generation
 from troth.authority.issue import prepare_issuer
@@ -27,7 +28,7 @@ def get(doors: RunningDoors, path: str, *words: str) -> Answer:
 
 
 def issuer_path(doors: RunningDoors, purpose: Purpose) -> str:
-    return f"/certs/{doors.site.hierarchy.issuing[purpose].issuer_id}.cer"
+    return f"/certs/{published_name(doors.site.hierarchy.issuing[purpose].issuer_id)}.cer"
 
 
 @pytest.mark.needs("openssl")
@@ -64,7 +65,7 @@ def test_head_has_the_headers_alone(doors: RunningDoors) -> None:
 
 
 def test_the_root_is_not_to_be_had_in_the_clear(doors: RunningDoors) -> None:
-    for path in ("/root.pem", f"/certs/{doors.site.hierarchy.root.issuer_id}.cer"):
+    for path in ("/root.pem", f"/certs/{published_name(doors.site.hierarchy.root.issuer_id)}.cer"):
         assert get(doors, path).status == 404
 
 
@@ -100,5 +101,5 @@ def test_a_new_issuer_is_there_as_soon_as_it_is_born(doors: RunningDoors) -> Non
     door = Door({site.hierarchy.root.issuer_id: site.cabinet.open("root/root.key")}, site.public_url)
     born = settle(site.db, site.clock, door, intent.intent_id)
     deadline = time.monotonic() + 20
-    while get(doors, f"/certs/{born.certificate_id}.cer").status != 200:
+    while get(doors, f"/certs/{published_name(born.certificate_id)}.cer").status != 200:
         assert time.monotonic() < deadline

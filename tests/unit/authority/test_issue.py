@@ -6,6 +6,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID
 from tests.fixtures.issuance import certificates, entries, intend, reread, tamper
 
 from troth.app.profiles import built_in_profiles
+from troth.authority.derive import published_name
 from troth.authority.intents import IntentState
 from troth.authority.issue import conclude, prepare, refuse
 from troth.authority.settle import issue, settle
@@ -79,7 +80,7 @@ def test_a_certificate_says_where_its_issuers_is(authority: TestAuthority) -> No
     issuer_id = authority.hierarchy.issuing[Purpose.DEVICES].issuer_id
     assert [(each.access_method, each.access_location.value) for each in access] == [
         (AuthorityInformationAccessOID.OCSP, "http://home.example:8080/ocsp"),
-        (AuthorityInformationAccessOID.CA_ISSUERS, f"http://home.example:8080/certs/{issuer_id}.cer"),
+        (AuthorityInformationAccessOID.CA_ISSUERS, f"http://home.example:8080/certs/{published_name(issuer_id)}.cer"),
     ]
 
 
@@ -91,7 +92,9 @@ def test_a_certificate_names_the_crl_of_its_shard(authority: TestAuthority) -> N
         certificate = authority.device(f"lamp-{number}").certificate
         shard = shard_of(certificate.serial_number)
         shards.add(shard)
-        assert _crl_urls(certificate) == [f"http://home.example:8080/crl/{issuer.issuer_id}/{shard}.crl"]
+        assert _crl_urls(certificate) == [
+            f"http://home.example:8080/crl/{published_name(issuer.issuer_id)}/{shard}.crl"
+        ]
     assert len(shards) > 1
     assert shards <= set(range(64))
 
@@ -99,8 +102,10 @@ def test_a_certificate_names_the_crl_of_its_shard(authority: TestAuthority) -> N
 def test_what_foreigners_read_names_the_whole_crl(authority: TestAuthority) -> None:
     server = authority.server("home.example").certificate
     issuer = authority.hierarchy.issuing[Purpose.SERVERS]
-    assert _crl_urls(server) == [f"http://home.example:8080/crl/{issuer.issuer_id}.crl"]
-    assert _crl_urls(issuer.certificate) == [f"http://home.example:8080/crl/{authority.hierarchy.root.issuer_id}.crl"]
+    assert _crl_urls(server) == [f"http://home.example:8080/crl/{published_name(issuer.issuer_id)}.crl"]
+    assert _crl_urls(issuer.certificate) == [
+        f"http://home.example:8080/crl/{published_name(authority.hierarchy.root.issuer_id)}.crl"
+    ]
 
 
 def _crl_urls(certificate: x509.Certificate) -> list[str]:

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fixtures.commands import Done, command
 from tests.fixtures.enrolling import new_token
 
+from troth.authority.derive import published_name
 from troth.cli.output import EXIT_CODES
 from troth.errors import Kind
 from troth.keys.file import write_key
@@ -17,15 +19,14 @@ from troth.testing.authority import TestAuthority
 Run = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestAuthority]:
-    folder = tmp_path_factory.mktemp("home")
-    with TestAuthority(folder) as authority:
+@pytest.fixture
+def authority(tmp_path: Path) -> Iterator[TestAuthority]:
+    with TestAuthority(tmp_path) as authority:
         settings = '[site]\nname = "home.example"\npublic_url = "http://home.example:8080"\n'
-        (folder / "troth.toml").write_text(f'{settings}[store]\nurl = "sqlite:///{authority.db.path}"\n')
+        (tmp_path / "troth.toml").write_text(f'{settings}[store]\nurl = "sqlite:///{authority.db.path}"\n')
         for name, key in authority.cabinet.keys.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            write_key(folder / name, key, None)
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            write_key(tmp_path / name, key, None)
         yield authority
 
 
@@ -79,7 +80,7 @@ def test_crls_are_published_and_listed(run: Run, said: Callable[..., Done]) -> N
     assert {row["state"] for row in listed} == {"good"}
     assert len(run("crl", "list", "--shards")) == len(made)
     (row, _) = run("crl", "list", "--ca", "devices-1")
-    assert row["url"] == f"http://home.example:8080/crl/{row['issuer_id']}.crl"
+    assert row["url"] == f"http://home.example:8080/crl/{published_name(row['issuer_id'])}.crl"
     assert run("crl", "publish", "--ca", "devices")[0]["number"] == row["number"] + 1
 
 

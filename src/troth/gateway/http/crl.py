@@ -14,7 +14,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from troth.authority.derive import CRLS_PATH
+from troth.authority.derive import CRLS_PATH, published_name
 from troth.authority.status.publish import CRL_PUBLISHED
 from troth.authority.status.stored import CRLKind, Scope, StoredCRL, find_crl
 from troth.clock import Clock
@@ -114,8 +114,9 @@ def parse_path(path: str, shards: Mapping[str, int]) -> Key | None:
         return None
     name = path[len(CRLS_PATH) : -len(_SUFFIX)]
     kind = CRLKind.DELTA if name.endswith(_DELTA) else CRLKind.COMPLETE
-    issuer_id, slash, shard = name.removesuffix(_DELTA).partition("/")
-    if issuer_id not in shards:
+    issuer, slash, shard = name.removesuffix(_DELTA).partition("/")
+    issuer_id = next((each for each in shards if published_name(each) == issuer), None)
+    if issuer_id is None:
         return None
     if not slash:
         return Scope(issuer_id, None), kind

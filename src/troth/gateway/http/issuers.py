@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from troth.authority.derive import CERTIFICATES_PATH
+from troth.authority.derive import CERTIFICATES_PATH, published_name
 from troth.enrollment.est import cacerts
 from troth.journal.record import Entry
 from troth.registry.issuers import list_issuers
@@ -40,7 +40,7 @@ class Issuers:
             issuers = list_issuers(connection)
             bundle = trust_bundle(connection)
         self.files = {
-            f"{CERTIFICATES_PATH}{issuer.issuer_id}.cer": issuer.certificate.public_bytes(Encoding.DER)
+            f"{CERTIFICATES_PATH}{published_name(issuer.issuer_id)}.cer": issuer.certificate.public_bytes(Encoding.DER)
             for issuer in issuers
             if issuer.purpose is not Purpose.ROOT
         }
