@@ -146,6 +146,10 @@ RENEWAL_UNUSED_S_MAX: Final = 14 * 86_400
 """How long a renewed certificate may wait for its first use before it is put out of force."""
 RENEWALS_SETTLED_KEPT_MAX: Final = 10_000
 """Renewed certificates that one worker remembers to have looked after."""
+REGISTRATION_CODE_S_MAX: Final = 7 * 86_400
+"""How long a code is good for that proves possession of a CA's key."""
+FOREIGN_CRL_BYTES_MAX: Final = 16 * KIB * KIB
+"""Bytes of a CRL of a registered CA."""
 REQUESTS_WAITING_MAX: Final = 10_000
 """Requests that wait for a person at once."""
 ENROLLMENT_CHARS_MAX: Final = 64 * KIB

@@ -102,9 +102,9 @@ def test_revoked_is_for_ever(db: Database, clock: StepClock) -> None:
         activate(changing, identity)
     assert caught.value.kind is Kind.CONFLICT
     with read(db) as connection:
-        entry = list_after(connection, 1)[-1]
-        assert entry.number == 2
+        entry, blocked = list_after(connection, 1)
     assert (entry.kind, entry.subject, entry.why) == ("certificate.revoked", identity, "stolen")
+    assert (blocked.kind, blocked.why) == ("key.blocked", "stolen")
     assert (entry.data["thing"], entry.data["reason"]) == ("lamp-1", "keyCompromise")
 
 

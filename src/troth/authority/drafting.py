@@ -6,9 +6,11 @@ from typing import Final
 
 from troth.authority.derive import derive, draft, signer_of, tbs_digest
 from troth.authority.intents import Intent, add_intents
+from troth.errors import Fault
 from troth.journal.change import Change
 from troth.points import Point, reached
 from troth.registry.issuers import Issuer
+from troth.registry.keys_seen import key_digest, take_keys
 from troth.x509.algorithms import algorithm_of
 from troth.x509.profiles import Profile
 from troth.x509.requests import Request
@@ -31,6 +33,15 @@ def draft_intent(
     above = issuer.certificate if issuer else None
     template = derive(intent, rules, above, public_url, shards=issuer.shards if issuer else 1, request=request)
     return Drafted(intent, tbs_digest(draft(template, algorithm_of(signer_of(template)))))
+
+
+def hold_keys(change: Change, outcomes: Sequence[Drafted | Fault]) -> list[Drafted | Fault]:
+    """Return the outcomes, with those refused whose keys are another thing's, or were compromised."""
+    drafted = [each for each in outcomes if isinstance(each, Drafted)]
+    if not drafted:
+        return list(outcomes)
+    told = iter(take_keys(change, [(key_digest(each.intent.public_key), each.intent.thing) for each in drafted]))
+    return [(next(told) or each) if isinstance(each, Drafted) else each for each in outcomes]
 
 
 def record_intents(change: Change, drafted: Sequence[Drafted]) -> None:

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from troth.authority.cross import Crossing
 from troth.authority.derive import render_public_key
-from troth.authority.drafting import CERTIFICATE_INTENDED, Drafted, draft_intent, record_intents
+from troth.authority.drafting import CERTIFICATE_INTENDED, Drafted, draft_intent, hold_keys, record_intents
 from troth.authority.generation import Generation
 from troth.authority.intents import Intent, IntentState, lock_prepared, mark_issued, mark_refused
 from troth.authority.lookups import Lookups
@@ -22,7 +22,7 @@ from troth.journal.change import Change
 from troth.keys.randomness import random_below, random_id, random_serial
 from troth.points import Point, reached
 from troth.registry.attachments import Attachment, attach_new
-from troth.registry.certificates import NewCertificate, add_certificates
+from troth.registry.certificates import CertificateState, NewCertificate, add_certificates
 from troth.registry.cross_certificates import add_cross_certificate
 from troth.registry.issuers import Issuer, IssuerState, add_issuer
 from troth.registry.things import no_thing
@@ -35,6 +35,7 @@ from troth.x509.subjects import named_subject, parse_alternative_names, thing_su
 __all__ = [
     "CERTIFICATE_INTENDED",
     "CERTIFICATE_REFUSED",
+    "PENDING",
     "Wanted",
     "conclude",
     "conclude_many",
@@ -48,6 +49,8 @@ CERTIFICATE_REFUSED: Final = "certificate.refused"
 
 CEREMONY: Final = "ceremony"
 """The method of intents that certify our own CAs."""
+PENDING: Final = "pending"
+"""In a proof: the certificate waits for its activation, PENDING_ACTIVATION, because nobody knows yet whose it is."""
 _NAME: Final = "name"
 
 
@@ -84,8 +87,9 @@ def prepare(
 ) -> Intent:
     """Record the intent to certify the key of `request`, which is `Wanted`. `public_url` is the site's.
 
-    Raises `Fault`: not found (profile, issuer, thing), bad key (one that the profile does not take), rejected (what
-    the profile or the lint forbids), expired (the issuer is not valid now), malformed or too large (names).
+    Raises `Fault`: not found (profile, issuer, thing), bad key (one that the profile does not take, that another thing
+    has, or that was compromised), rejected (what the profile or the lint forbids), expired (the issuer is not valid
+    now), malformed or too large (names).
     """
     wanted = Wanted(profile, request, method, proof, thing, name, alternative_names, issuer)
     (outcome,) = prepare_many(change, [wanted], public_url)
@@ -97,7 +101,7 @@ def prepare(
 def prepare_many(change: Change, wanted: Sequence[Wanted], public_url: str) -> list[Intent | Fault]:
     """Record the intents to certify all of `wanted`, in their order; for each that may not be, why (see `prepare`)."""
     lookups = Lookups(change.connection, {each.thing for each in wanted if each.thing is not None})
-    outcomes = [_try(change, lookups, each, public_url) for each in wanted]
+    outcomes = hold_keys(change, [_try(change, lookups, each, public_url) for each in wanted])
     record_intents(change, [outcome for outcome in outcomes if isinstance(outcome, Drafted)])
     return [outcome.intent if isinstance(outcome, Drafted) else outcome for outcome in outcomes]
 
@@ -231,6 +235,7 @@ def _new(intent: Intent, certificate: x509.Certificate) -> tuple[Intent, NewCert
         thing=intent.thing,
         method=intent.method,
         intent=intent.intent_id,
+        state=CertificateState.PENDING_ACTIVATION if PENDING in intent.proof else CertificateState.ACTIVE,
     )
 
 

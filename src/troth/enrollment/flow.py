@@ -16,7 +16,9 @@ from troth.authority.intents import Intent, IntentState, get_intent
 from troth.authority.issue import prepare
 from troth.clock import Clock
 from troth.enrollment.conclusions import Conclusions
-from troth.enrollment.proofs.claim import Claim, not_proven
+from troth.enrollment.newcomers import admit
+from troth.enrollment.proofs.claim import Claim, Proof, not_proven
+from troth.enrollment.requests import file_request
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
 from troth.limits import ENROLLMENTS_PENDING_MAX
@@ -41,6 +43,16 @@ class Enrolled:
     thing: str
     certificate: x509.Certificate
     intent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request that waits for a person: the same one again finds what was decided."""
+
+    request_id: str
+    thing: str
+    retry_after: float
+    """Seconds until it is worth asking again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +91,8 @@ class Enrollment:
         """End the threads; what is under way in them is waited for."""
         self._threads.shutdown()
 
-    async def enroll(self, claim: Claim, request: Request) -> Enrolled:
-        """Return the certificate for the key of `request`, for the thing that `claim` proves.
+    async def enroll(self, claim: Claim, request: Request) -> Enrolled | Waiting:
+        """Return the certificate for the key of `request`, for the thing that `claim` proves; or what it waits for.
 
         Raises `Fault`: unauthenticated (nothing is proven), rejected, bad key and the like (what is asked for cannot be
         had), unavailable (with `retry_after`: the same claim and request find the answer later).
@@ -90,6 +102,8 @@ class Enrollment:
         self._pending += 1
         try:
             begun = await self._in_thread(self._begin, claim, request)
+            if isinstance(begun, Waiting):
+                return begun
             reached(Point.BEGUN)
             self._ring()
             intent = await self._concluded(begun.intent_id)
@@ -97,22 +111,30 @@ class Enrollment:
         finally:
             self._pending -= 1
 
-    def _begin(self, claim: Claim, request: Request) -> _Begun:
+    def _begin(self, claim: Claim, request: Request) -> _Begun | Waiting:
         # Whoever proves nothing is turned away without a turn at the one writer of the database.
         with read(self._db) as connection:
             proof = claim.prove(connection, self._clock.now(), request)
         _check_subject(request, proof.thing)
-        if proof.intent_id is not None:
-            return _Begun(proof.thing, proof.intent_id)
+        found = _found(proof)
+        if found is not None:
+            return found
         with change(self._db, self._clock, f"device:{proof.thing}") as changing:
             proof = claim.prove(changing.connection, changing.at, request, lock=True)
-            if proof.intent_id is not None:
-                return _Begun(proof.thing, proof.intent_id)
+            found = _found(proof)
+            if found is not None:
+                return found
+            if proof.approval is not None:
+                request_id = file_request(changing, proof, proof.approval, request)
+                return Waiting(request_id, proof.thing, proof.approval.retry_after)
+            if proof.newcomer is not None:
+                admit(changing, proof.thing, proof.newcomer)
             intent = prepare(
                 changing,
                 profile=proof.profile,
                 request=request,
                 thing=proof.thing,
+                alternative_names=proof.alternative_names,
                 method=proof.method,
                 proof=proof.evidence,
                 public_url=self._public_url,
@@ -161,6 +183,15 @@ class Enrollment:
         self, work: Callable[_Parameters, _T], *args: _Parameters.args, **kwargs: _Parameters.kwargs
     ) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+
+def _found(proof: Proof) -> "_Begun | Waiting | None":
+    """Return what the proof has led to before, with this very request."""
+    if proof.intent_id is not None:
+        return _Begun(proof.thing, proof.intent_id)
+    if proof.approval is not None and proof.approval.request_id is not None:
+        return Waiting(proof.approval.request_id, proof.thing, proof.approval.retry_after)
+    return None
 
 
 def _check_subject(request: Request, thing: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from troth.limits import NAME_CHARS_MAX
 from troth.store.schema import metadata
@@ -82,3 +82,30 @@ renewals: Final = Table(
 )
 """One row for each renewal: ``predecessor_id`` is the certificate that was shown. It goes on until ``due_at`` is null;
 then ``outcome`` says how it ended."""
+
+templates: Final = Table(
+    "templates",
+    metadata,
+    Column("name", String(NAME_CHARS_MAX), primary_key=True),
+    Column("type", String(32), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("options", JSONText, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+ownerships: Final = Table(
+    "ownerships",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("intent_id", String(64), nullable=False),
+    Column("claim_id", String(64), nullable=False),
+    Column("server_key", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("spent_at", Instant),
+    Index(None, "claim_id", "spent_at"),
+    Index(None, "expires_at"),
+)
+"""Certificates that wait for their thing. ``digest`` is the SHA-256 of the ownership token, ``claim_id`` the certificate
+of the connection that asked."""

@@ -6,12 +6,15 @@ follows the journal acts on the entries.
 
 from typing import Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import update
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.registry import tables
 from troth.registry.certificates import CertificateRow, CertificateState, get_certificate, lock_certificate
+from troth.registry.keys_seen import block_key, key_digest
 from troth.registry.revocations import enter, take_off
 from troth.x509.crl import PASSING, Reason
 
@@ -93,7 +96,8 @@ def release(change: Change, identity: str) -> CertificateRow:
 def revoke(change: Change, identity: str, reason: Reason) -> CertificateRow:
     """Refuse a certificate's holder everywhere and for ever. One that is revoked keeps its date and reason.
 
-    Raises `Fault`: not found; rejected for a reason that is not for good.
+    For keyCompromise its key is never certified again. Raises `Fault`: not found; rejected for a reason that is not
+    for good.
     """
     if reason in PASSING:
         raise Fault(Kind.REJECTED, f"{reason} revokes nothing for good", hint="troth cert hold, troth cert release")
@@ -101,7 +105,15 @@ def revoke(change: Change, identity: str, reason: Reason) -> CertificateRow:
     if row.state is CertificateState.REVOKED:
         return row
     enter(change, row.issuer_id, int(row.serial, 16), row.not_after, reason)
-    return _enter(change, row, CertificateState.REVOKED, reason, CERTIFICATE_REVOKED)
+    revoked = _enter(change, row, CertificateState.REVOKED, reason, CERTIFICATE_REVOKED)
+    if reason is Reason.KEY_COMPROMISE:
+        block_key(change, key_digest(_public_key(row)), reason.value)
+    return revoked
+
+
+def _public_key(row: CertificateRow) -> bytes:
+    key = x509.load_der_x509_certificate(row.der).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def is_held(row: CertificateRow) -> bool:

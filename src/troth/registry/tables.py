@@ -173,6 +173,38 @@ revocations: Final = Table(
     sqlite_with_rowid=False,
 )
 
+keys_seen: Final = Table(
+    "keys_seen",
+    metadata,
+    Column("key_digest", String(64), primary_key=True),
+    Column("thing", _NAME),
+    Column("blocked_at", Instant),
+)
+
+foreign_issuers: Final = Table(
+    "foreign_issuers",
+    metadata,
+    Column("issuer_id", _CERTIFICATE_ID, primary_key=True),
+    Column("name", _NAME, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Column("crl", LargeBinary),
+    Column("proven", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("name"),
+)
+"""CAs of elsewhere whose devices may come: ``crl`` is DER, ``proven`` whether whoever brought it holds its key."""
+
+registration_codes: Final = Table(
+    "registration_codes",
+    metadata,
+    Column("code", String(64), primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)
+
 thing_principals: Final = Table(
     "thing_principals",
     metadata,

@@ -16,7 +16,7 @@ from tests.fixtures.issuance import certificates, entries
 from troth.authority.revoke import revoke
 from troth.authority.settle import settle_waiting
 from troth.enrollment.conclusions import Conclusions
-from troth.enrollment.flow import Enrolled, Enrollment
+from troth.enrollment.flow import Enrolled, Enrollment, Waiting
 from troth.enrollment.proofs.token import TokenClaim
 from troth.errors import Fault, Kind
 from troth.journal.change import change
@@ -41,10 +41,15 @@ def a_request(thing: str = "lamp-1", key: FileKey | None = None) -> Request:
     return new_request(key or generate(KeyAlgorithm.P256), thing)
 
 
+def granted(outcome: Enrolled | Waiting) -> Enrolled:
+    assert isinstance(outcome, Enrolled)
+    return outcome
+
+
 async def enroll_once(authority: TestAuthority, folder: Path, claim: TokenClaim, request: Request) -> Enrolled:
     bell = folder / "bell"
     async with authority.serving(bell), enrollment_at(authority, bell) as enrollment:
-        return await enrollment.enroll(claim, request)
+        return granted(await enrollment.enroll(claim, request))
 
 
 def issued(authority: TestAuthority) -> int:
@@ -74,7 +79,7 @@ def test_the_same_request_with_the_same_token_is_answered_again(authority: TestA
     async def work() -> list[Enrolled]:
         bell = tmp_path / "bell"
         async with authority.serving(bell), enrollment_at(authority, bell) as enrollment:
-            return [await enrollment.enroll(claim, request) for _ in range(2)]
+            return [granted(await enrollment.enroll(claim, request)) for _ in range(2)]
 
     first, second = run(work())
     assert first == second
@@ -97,7 +102,7 @@ def test_a_token_raced_by_eight_is_spent_once(any_authority: TestAuthority, tmp_
     claim, one = TokenClaim("lamp-1", new_token(authority)), a_request()
     requests = [one if same_request else a_request() for _ in range(8)]
 
-    async def work() -> list[Enrolled | BaseException]:
+    async def work() -> list[Enrolled | Waiting | BaseException]:
         bell = tmp_path / "bell"
         async with (
             authority.serving(bell),
@@ -190,7 +195,7 @@ def test_without_an_authority_the_request_waits_and_is_found_again(
 
     async def ask() -> Enrolled:
         async with enrollment_at(authority, tmp_path / "bell", wait_s=0.05) as enrollment:
-            return await enrollment.enroll(claim, request)
+            return granted(await enrollment.enroll(claim, request))
 
     for _ in range(2):
         with pytest.raises(Fault) as caught:
@@ -210,7 +215,7 @@ def test_a_request_that_waited_too_long_is_asked_for_anew_with_the_same_token(
 
     async def ask() -> Enrolled:
         async with enrollment_at(authority, tmp_path / "bell", wait_s=0.05) as enrollment:
-            return await enrollment.enroll(claim, request)
+            return granted(await enrollment.enroll(claim, request))
 
     with pytest.raises(Fault):
         run(ask())

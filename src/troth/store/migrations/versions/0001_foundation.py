@@ -21,13 +21,16 @@ def upgrade() -> None:
     _journal()
     _things()
     _policies()
+    _issuers()
     _certificates()
     _trust()
     _connections()
     _authority()
     _enrollment()
     _enrollments()
+    _strangers()
     _renewals()
+    _provisioning()
 
 
 def _required(name: str, kind: _Kind) -> sa.Column[Any]:
@@ -135,7 +138,7 @@ def _policies() -> None:
     _index("policy_attachments", "policy", "target_kind", "target")
 
 
-def _certificates() -> None:
+def _issuers() -> None:
     op.create_table(
         "issuers",
         _required("issuer_id", CERTIFICATE_ID),
@@ -164,6 +167,9 @@ def _certificates() -> None:
         _required("updated_at", sa.BigInteger()),
         _primary("profiles", "name"),
     )
+
+
+def _certificates() -> None:
     op.create_table(
         "certificates",
         _required("certificate_id", CERTIFICATE_ID),
@@ -419,3 +425,60 @@ def _enrollments() -> None:
         _required("bound_at", sa.BigInteger()),
         _primary("bindings", "thing"),
     )
+
+
+def _strangers() -> None:
+    op.create_table(
+        "keys_seen",
+        _required("key_digest", sa.String(64)),
+        _optional("thing", NAME),
+        _optional("blocked_at", sa.BigInteger()),
+        _primary("keys_seen", "key_digest"),
+    )
+    op.create_table(
+        "foreign_issuers",
+        _required("issuer_id", CERTIFICATE_ID),
+        _required("name", NAME),
+        _required("purpose", sa.String(32)),
+        _required("state", sa.String(32)),
+        _required("der", sa.LargeBinary()),
+        _optional("crl", sa.LargeBinary()),
+        _required("proven", sa.Boolean()),
+        _required("created_at", sa.BigInteger()),
+        _primary("foreign_issuers", "issuer_id"),
+        _unique("foreign_issuers", "name"),
+    )
+    op.create_table(
+        "registration_codes",
+        _required("code", sa.String(64)),
+        _required("created_at", sa.BigInteger()),
+        _required("expires_at", sa.BigInteger()),
+        _optional("used_at", sa.BigInteger()),
+        _primary("registration_codes", "code"),
+    )
+
+
+def _provisioning() -> None:
+    op.create_table(
+        "templates",
+        _required("name", NAME),
+        _required("type", sa.String(32)),
+        _required("document", sa.Text()),
+        _required("options", sa.Text()),
+        _required("version", sa.Integer()),
+        _required("updated_at", sa.BigInteger()),
+        _primary("templates", "name"),
+    )
+    op.create_table(
+        "ownerships",
+        _required("digest", sa.String(64)),
+        _required("intent_id", sa.String(64)),
+        _required("claim_id", CERTIFICATE_ID),
+        _required("server_key", sa.Boolean()),
+        _required("created_at", sa.BigInteger()),
+        _required("expires_at", sa.BigInteger()),
+        _optional("spent_at", sa.BigInteger()),
+        _primary("ownerships", "digest"),
+    )
+    _index("ownerships", "claim_id", "spent_at")
+    _index("ownerships", "expires_at")
