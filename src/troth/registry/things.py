@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
@@ -16,6 +16,7 @@ from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.registry.types import get_type
 
 THING_CREATED: Final = "thing.created"
+THING_UPDATED: Final = "thing.updated"
 
 _COLUMNS: Final = tables.things.c
 
@@ -42,11 +43,7 @@ def create_thing(
     that does not exist; conflict when the thing exists otherwise.
     """
     parse_thing_name(name)
-    attributes = dict(parse_attribute(*pair) for pair in (attributes or {}).items())
-    if len(attributes) > THING_ATTRIBUTES_MAX:
-        raise Fault(Kind.TOO_LARGE, f"a thing may have at most {THING_ATTRIBUTES_MAX} attributes")
-    if type is not None:
-        get_type(change.connection, type)
+    attributes = _checked(change, type, attributes or {})
     existing = find_thing(change.connection, name)
     if existing is None:
         thing = Thing(name, type, attributes, version=1, created_at=change.at, updated_at=change.at)
@@ -61,6 +58,39 @@ def create_thing(
         hint = "choose another name, or leave type and attributes as they are"
         raise Fault(Kind.CONFLICT, f"thing {name!r} exists with another type or other attributes", hint=hint)
     return existing
+
+
+def update_thing(change: Change, name: str, type: str | None, attributes: Mapping[str, str]) -> Thing:
+    """Give a thing this type and these attributes, and no others; where it has them, nothing changes.
+
+    Raises `Fault`: malformed, too large and not found (the thing or the type) as `create_thing` does.
+    """
+    before = lock_thing(change, name)
+    attributes = _checked(change, type, attributes)
+    if (before.type, before.attributes) == (type, attributes):
+        return before
+    version = before.version + 1
+    statement = update(tables.things).where(_COLUMNS.name == name)
+    change.execute(statement.values(type=type, attributes=attributes, version=version, updated_at=change.at))
+    change.record(
+        THING_UPDATED,
+        name,
+        thing=name,
+        version=version,
+        before={"type": before.type, "attributes": dict(before.attributes)},
+        type=type,
+        attributes=attributes,
+    )
+    return Thing(name, type, attributes, version, before.created_at, change.at)
+
+
+def _checked(change: Change, type: str | None, attributes: Mapping[str, str]) -> dict[str, str]:
+    checked = dict(parse_attribute(*pair) for pair in attributes.items())
+    if len(checked) > THING_ATTRIBUTES_MAX:
+        raise Fault(Kind.TOO_LARGE, f"a thing may have at most {THING_ATTRIBUTES_MAX} attributes")
+    if type is not None:
+        get_type(change.connection, type)
+    return checked
 
 
 def find_thing(connection: Connection, name: str) -> Thing | None:

@@ -1,0 +1,99 @@
+"""Make what a template's plan says, all of it in the caller's one change: thing, certificate, policies.
+
+Policies are attached to the thing, so that they outlive the certificate. What exists is overridden as the plan says.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from troth.enrollment.template_plan import CertificatePlan, Plan, ThingPlan
+from troth.enrollment.template_resources import Override
+from troth.errors import Fault, Kind
+from troth.journal.change import Change
+from troth.limits import DEFAULT, Limits
+from troth.registry import states
+from troth.registry.assigning import assign
+from troth.registry.attachments import attach_principal, list_things_of
+from troth.registry.certificates import CertificateRow, CertificateState, lock_certificate
+from troth.registry.inventory import Search, all_certificates
+from troth.registry.keys_seen import key_digest, take_keys
+from troth.registry.policies import attach_policy, create_policy
+from troth.registry.things import Thing, create_thing, find_thing, lock_thing, update_thing
+from troth.x509.certificates import parse_certificate
+
+_IN_FORCE: Final = frozenset({CertificateState.ACTIVE, CertificateState.INACTIVE})
+"""States of certificates that a thing has, or can have again."""
+
+
+def apply_plan(
+    change: Change, plan: Plan, certificate_id: str | None, *, profile: str, again: bool, limits: Limits = DEFAULT
+) -> Thing:
+    """Make the thing with its policies, and the certificate with this whole id its own. Return the thing.
+
+    `again` says that a thing which has a certificate may be given another one. Raises `Fault`: conflict for what exists
+    and may not be overridden, for a thing that has a certificate, and for a certificate that has a thing; bad key for
+    one that is another thing's; not found, malformed and too large as the registry does.
+    """
+    thing = _thing(change, plan.thing)
+    if certificate_id is not None and plan.certificate is not None:
+        if not again and _is_enrolled(change, thing.name, certificate_id):
+            hint = "let the template say so: troth template update NAME --again"
+            raise Fault(Kind.CONFLICT, f"thing {thing.name!r} has a certificate", hint=hint)
+        _certificate(change, plan.certificate, thing.name, certificate_id, profile)
+    for policy in plan.policies:
+        if policy.document is not None:
+            create_policy(change, policy.name, policy.document, limits)
+        attach_policy(change, policy.name, thing=thing.name)
+    return thing
+
+
+def _thing(change: Change, wanted: ThingPlan) -> Thing:
+    if find_thing(change.connection, wanted.name) is None:
+        return create_thing(change, wanted.name, wanted.type, wanted.attributes)
+    there = lock_thing(change, wanted.name)
+    type = wanted.type if _replaces(wanted.on_type, there.type, wanted.type, "type") else there.type
+    attributes: Mapping[str, str] = there.attributes
+    if wanted.on_attributes is Override.MERGE:
+        attributes = {**attributes, **wanted.attributes}
+    elif _replaces(wanted.on_attributes, attributes, wanted.attributes, "attributes"):
+        attributes = wanted.attributes
+    return update_thing(change, wanted.name, type, attributes)
+
+
+def _replaces(override: Override, there: object, wanted: object, what: str) -> bool:
+    """Say whether what is wanted goes in the place of what is there."""
+    if there != wanted and override is Override.FAIL:
+        raise Fault(Kind.CONFLICT, f"it exists with another {what}", hint="the template says FAIL")
+    return override is Override.REPLACE
+
+
+def _is_enrolled(change: Change, thing: str, certificate_id: str) -> bool:
+    held = all_certificates(change.connection, Search(thing=thing))
+    return any(
+        row.certificate_id != certificate_id and row.state in _IN_FORCE and row.not_after > change.at for row in held
+    )
+
+
+def _certificate(change: Change, wanted: CertificatePlan, thing: str, certificate_id: str, profile: str) -> None:
+    row = lock_certificate(change, certificate_id)
+    if row.thing is None:
+        key = parse_certificate(row.der).public_key()
+        digest = key_digest(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        (fault,) = take_keys(change, [(digest, thing)])
+        if fault is not None:
+            raise fault
+        assign(change, certificate_id, thing, profile)
+    if thing not in {each.thing for each in list_things_of(change.connection, certificate_id)}:
+        attach_principal(change, thing, certificate_id, wanted.exclusive)
+    if _sets_state(row, wanted):
+        (states.activate if wanted.active else states.deactivate)(change, certificate_id)
+
+
+def _sets_state(row: CertificateRow, wanted: CertificatePlan) -> bool:
+    if row.state is CertificateState.PENDING_ACTIVATION:
+        # Its state has never been anybody's decision.
+        return True
+    state = CertificateState.ACTIVE if wanted.active else CertificateState.INACTIVE
+    return _replaces(wanted.on_status, row.state, state, "status")
