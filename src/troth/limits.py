@@ -115,6 +115,7 @@ EST_CERTIFICATES_MAX: Final = 32
 """Certificates in such an answer: two roots and what leads from one to the other, and the issuing CAs of devices."""
 EST_CERTIFICATES_BYTES_MAX: Final = 2 * CHAIN_CERTIFICATES_MAX * CERTIFICATE_BYTES_MAX
 """Bytes of an answer with certificates, as the device reads it."""
+RENEWAL_INFO_BYTES_MAX: Final = 4 * KIB
 PROBLEM_BYTES_MAX: Final = 64 * KIB
 """Bytes of an HTTP answer that tells of a fault, as the one who asked reads it."""
 TOKEN_CHARS_MAX: Final = 128
@@ -150,6 +151,8 @@ REGISTRATION_CODE_S_MAX: Final = 7 * 86_400
 """How long a code is good for that proves possession of a CA's key."""
 FOREIGN_CRL_BYTES_MAX: Final = 16 * KIB * KIB
 """Bytes of a CRL of a registered CA."""
+ISSUANCES_PER_ISSUER_PER_HOUR_MAX: Final = 1_000_000
+"""Certificates that enrollments have one CA sign within an hour."""
 REQUESTS_WAITING_MAX: Final = 10_000
 """Requests that wait for a person at once."""
 ENROLLMENT_CHARS_MAX: Final = 64 * KIB

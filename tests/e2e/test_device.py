@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.clients import Visit, mosquitto
 from tests.fixtures.commands import Done, command
 from tests.fixtures.lines import Lines
-from tests.fixtures.platform import environment, troth
+from tests.fixtures.platform import environment, troth, until
 from tests.fixtures.story import Story, new_nonce
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl", "curl", "mosquitto_pub", "mosquitto_sub")]
@@ -170,3 +170,24 @@ def test_revoked(device: Device) -> None:
     assert "CONNACK 5" in done.stderr
     device.answer(*device.enroll, stdin=device.story.estate.token(device.thing).encode())
     assert device.run("device", "publish", "--topic", f"home/{device.thing}/x", "--message", "x").returncode == 0
+
+
+def test_renew_goes_over_to_a_new_key_and_the_old_one_ends_with_its_first_use(device: Device) -> None:
+    platform = device.story.platform
+    before = device.answer("device", "show")
+    renewed = device.answer("device", "renew")
+    assert (renewed["slot"], renewed["resumed"], renewed["key"]) == ("b", False, before["key"])
+    assert renewed["certificate_id"] != before["certificate_id"]
+    assert platform.run("cert", "show", before["certificate_id"])["state"] == "ACTIVE"
+    device.answer("device", "publish", "--topic", f"home/{device.thing}/temperature", "--message", "21.5")
+    until(lambda: platform.run("cert", "show", before["certificate_id"])["state"] == "INACTIVE", "the old one's end")
+    assert platform.run("cert", "show", renewed["certificate_id"])["state"] == "ACTIVE"
+    assert device.answer("device", "renew", "--key", "P-384")["key"] == "P-384"
+    device.answer("device", "publish", "--topic", f"home/{device.thing}/temperature", "--message", "21.5")
+
+
+def test_renew_needs_an_identity_that_the_home_takes(device: Device) -> None:
+    other = Device(device.story, device.folder / "elsewhere", "nobody")
+    assert other.run("device", "renew").returncode == NOT_FOUND
+    device.story.platform.run("cert", "revoke", device.answer("device", "show")["certificate_id"])
+    assert device.run("device", "renew").returncode == UNAUTHENTICATED

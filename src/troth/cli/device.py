@@ -1,12 +1,12 @@
 """``troth device``: a device's side of it all. Runs where no server of troth is installed."""
 
-import base64
 import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from troth.cli.device_messages import message_row, printable
 from troth.cli.output import answer, say
 from troth.clock import Clock, SystemClock, parse_duration
 from troth.device.connection import ConnectionFault
@@ -15,6 +15,7 @@ from troth.device.enroll import Wanted
 from troth.device.enroll import enroll as enroll_device
 from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.mqtt import Client, connect
+from troth.device.renew import renew as renew_device
 from troth.device.slots import Slots
 from troth.device.trust import refresh_trust
 from troth.device.waiting import Wait
@@ -23,7 +24,7 @@ from troth.keys.file import read_key
 from troth.keys.files import read_bounded
 from troth.limits import DEFAULT, TOKEN_CHARS_MAX
 from troth.names import parse_thing_name
-from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, Publish
+from troth.protocols.mqtt import SUBSCRIPTION_REFUSED
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import certificate_id, serial_text, subject_text
 
@@ -88,6 +89,29 @@ def enroll(
     value = {**_row(done.identity, clock), "resumed": done.resumed}
     until = done.identity.certificate.not_valid_after_utc
     answer(value, f"enrolled {thing}, until {until:%Y-%m-%d %H:%M} UTC; identity in {identity}", as_json=as_json)
+
+
+@app.command()
+def renew(
+    key: Annotated[
+        KeyAlgorithm | None, typer.Option("--key", help="The kind of key to make; the same as now if none.")
+    ] = None,
+    identity: IdentityOption = IDENTITY,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new key here and get a certificate for it, shown by the one in use.
+
+    Nobody's help is needed, nor a token: not even when the certificate has expired, within the grace that its profile
+    gives. The new one is tried before it is the one in use; the home lets the old one go when it sees the new one. A
+    renewal that was cut short is finished.
+    """
+    clock = SystemClock()
+    done = renew_device(identity, clock, key)
+    if done.resumed:
+        say("finished a renewal that had been cut short")
+    value = {**_row(done.identity, clock), "resumed": done.resumed}
+    until = done.identity.certificate.not_valid_after_utc
+    answer(value, f"renewed {done.identity.thing}, until {until:%Y-%m-%d %H:%M} UTC", as_json=as_json)
 
 
 @app.command()
@@ -210,23 +234,9 @@ def _print_messages(client: Client, wait: Wait, count: int | None, *, as_json: b
         if message is None:
             break
         came += 1
-        text = f"{_printable(message.topic.encode())} {_printable(message.payload)}"
-        answer(_message_row(message), text, as_json=as_json)
+        text = f"{printable(message.topic.encode())} {printable(message.payload)}"
+        answer(message_row(message), text, as_json=as_json)
     return came
-
-
-def _message_row(message: Publish) -> dict[str, object]:
-    row: dict[str, object] = {"topic": message.topic, "qos": message.qos, "retain": message.retain}
-    try:
-        return row | {"payload": message.payload.decode()}
-    except UnicodeDecodeError:
-        return row | {"payload_base64": base64.b64encode(message.payload).decode()}
-
-
-def _printable(data: bytes) -> str:
-    """Return what came as one line of text, so that no device writes to another's terminal as it likes."""
-    text = data.decode(errors="backslashreplace")
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _thrown_out(fault: ConnectionFault, doing: str) -> Fault:

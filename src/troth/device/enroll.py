@@ -44,6 +44,10 @@ Ask = Callable[[bytes], Sequence[x509.Certificate]]
 """Sends a request (DER) and returns the certificates that came back, in any order, trusted in nothing."""
 
 
+Attempt = Callable[[Slot], None]
+"""Uses a new credential as far as can be without a promise; raises `Fault` when the home does not take it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is enrolled for."""
@@ -53,6 +57,8 @@ class Wanted:
     trust: tuple[x509.Certificate, ...]
     """The roots that the home is checked against."""
     algorithm: KeyAlgorithm = KeyAlgorithm.P256
+    alternative_names: tuple[str, ...] = ()
+    """What is to be named beside the thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,12 @@ def enroll(path: Path, wanted: Wanted, token: str, clock: Clock) -> Enrolled:
     return enroll_by(path, wanted, ask, clock)
 
 
-def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock) -> Enrolled:
-    """Enroll by whatever `ask` is; see `enroll`."""
+def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock, attempt: Attempt | None = None) -> Enrolled:
+    """Enroll by whatever `ask` is; see `enroll`.
+
+    With an `attempt` the home is asked again for an answer that has come already, and the new credential is tried
+    before it is gone over to: by then it may have been put out of force.
+    """
     parse_thing_name(wanted.thing)
     with holding(path) as slots:
         _check_same(slots, wanted)
@@ -92,10 +102,12 @@ def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock) -> Enrolled:
         resumed = request is not None
         if request is None:
             request = _begin(slot, wanted)
-        if not _is_answered(slot, wanted, clock.now()):
+        if attempt is not None or not _is_answered(slot, wanted, clock.now()):
             chain = _arrange(ask(request.der), request, wanted.trust)
             write_private(slot.chain_file, render_chain(chain), overwrite=True)
             _verify(slot, wanted, clock.now())
+        if attempt is not None:
+            attempt(slot)
         write_trust(path, _together(path, wanted.trust))
         write_settings(path, Settings(wanted.thing, wanted.endpoint))
         slots.switch(slot)
@@ -142,7 +154,7 @@ def _begin(slot: Slot, wanted: Wanted) -> Request:
     slot.clear()
     key = generate(wanted.algorithm)
     write_key(slot.key_file, key, None)
-    der = build_request(key, wanted.thing)
+    der = build_request(key, wanted.thing, wanted.alternative_names)
     write_private(slot.request_file, render_pem("CERTIFICATE REQUEST", der))
     return parse_request(der)
 

@@ -1,10 +1,11 @@
-"""EST as a device speaks it: the certificates of the home's issuers, and enrollment with a name and a one-time token.
+"""EST as a device speaks it: the certificates of the home's issuers, enrollment with a one-time token, and renewal.
 
 One connection for each request, to a server that is proven by the roots it was given; every answer is bounded. Knows no
 identity folder. RFC 7030 sections 4.1 and 4.2.
 """
 
 import http.client
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -19,15 +20,19 @@ from troth.limits import EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX, RETRY_AF
 from troth.protocols import problem
 from troth.protocols.est import (
     CACERTS_PATH,
+    RENEWAL_INFO_PATH,
     REQUEST_TYPE,
     SIMPLEENROLL_PATH,
+    SIMPLEREENROLL_PATH,
     Credentials,
     parse_certificates,
     render_body,
     render_credentials,
 )
+from troth.protocols.renewal_info import Window, parse_renewal_info
 from troth.tls import client as tls
 
+_POSTED: Final = {"Content-Type": REQUEST_TYPE, "Content-Transfer-Encoding": "base64"}
 TAG_CHARS_MAX: Final = 128
 _SECONDS_DIGITS_MAX: Final = 9
 
@@ -77,22 +82,34 @@ class ESTServer:
         spent, over or another thing's); unavailable, with `retry_after`, when a person is to approve first (202);
         `ConnectionFault`; `PeerFault` for an answer that is none.
         """
-        headers = {
-            "Authorization": render_credentials(Credentials(thing, token)),
-            "Content-Type": REQUEST_TYPE,
-            "Content-Transfer-Encoding": "base64",
-        }
+        headers = {"Authorization": render_credentials(Credentials(thing, token)), **_POSTED}
         return parse_certificates(self._exchange("POST", SIMPLEENROLL_PATH, headers, render_body(request)))
 
-    def _exchange(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> bytes:
-        """Ask once, as nobody, and return the body of a 200."""
-        status, told, content = self._ask(method, path, headers, body, None)
+    def simple_reenroll(self, request: bytes, own: Credential) -> tuple[x509.Certificate, ...]:
+        """Send a request in DER as who we are and return what came back, unchecked: the renewed certificate (4.2.2).
+
+        Raises `Fault` as `simple_enroll` does.
+        """
+        return parse_certificates(self._exchange("POST", SIMPLEREENROLL_PATH, _POSTED, render_body(request), own))
+
+    def renewal_info(self, own: Credential) -> Window:
+        """Return when the certificate of `own` is to be renewed; that it is answered says that the home takes it.
+
+        Raises `Fault` as `simple_enroll` does.
+        """
+        return parse_renewal_info(self._exchange("GET", RENEWAL_INFO_PATH, {}, None, own))
+
+    def _exchange(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, own: Credential | None = None
+    ) -> bytes:
+        """Ask once and return the body of a 200."""
+        status, told, content = self._ask(method, path, headers, body, own)
         if status == HTTPStatus.OK:
             return content
         raise _fault(status, told.get("Retry-After"), content)
 
     def _ask(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None, own: Credential | None
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, own: Credential | None
     ) -> tuple[int, Message, bytes]:
         """Ask once, over a connection of its own; return status, headers and body."""
         connection = http.client.HTTPConnection(self.server_name, self.address.port)

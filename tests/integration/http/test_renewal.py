@@ -19,6 +19,7 @@ from troth.journal.change import change
 from troth.keys.file import FileKey, generate, render_key
 from troth.keys.requests import build_request
 from troth.limits import RENEWALS_PER_HOUR_MAX
+from troth.protocols.renewal_info import parse_renewal_info
 from troth.registry.profiles import apply_profile
 from troth.registry.states import deactivate, hold
 from troth.testing.authority import Held, TestAuthority
@@ -241,3 +242,21 @@ def test_a_request_for_another_connection_is_refused(doors: RunningDoors) -> Non
     csr = linked.sign(key.private_key, SHA256()).public_bytes(Encoding.DER)
     assert ask(doors, held, base64.b64encode(csr)).status == 401
     assert ask(doors, held, a_request(key=key)).status == 200
+
+
+def test_renewal_times_are_told_over_the_door(old: Old, doors: RunningDoors) -> None:
+    good = doors.site.device("lamp-2")
+    url = f"https://localhost:{doors.https}/.well-known/est/renewal-info"
+
+    def told(*words: str) -> Answer:
+        return curl(url, *words, root=doors.site.root_file)
+
+    answer = told("--cert", str(good.chain_file), "--key", str(good.key_file))
+    assert (answer.status, answer.headers["content-type"], answer.headers["retry-after"]) == (
+        200, "application/json", "21600",
+    )  # fmt: skip
+    assert parse_renewal_info(answer.body).end < good.certificate.not_valid_after_utc
+    late = told("--cert", str(old(A_DAY).chain_file), "--key", str(old(A_DAY).key_file))
+    assert parse_renewal_info(late.body).end < doors.site.clock.now()
+    assert told().status == 403
+    assert told("--request", "POST").status == 405

@@ -17,21 +17,23 @@ from troth.clock import Clock
 from troth.enrollment.est import render_enrolled, simpleenroll, simplereenroll
 from troth.enrollment.flow import Enrolled, Enrollment, Waiting
 from troth.enrollment.presented import DEFAULT_LABEL, Presented
+from troth.enrollment.renewal_info import ASK_AGAIN_S, find_window
 from troth.enrollment.uptake import note_fetch
-from troth.errors import Fault, Kind, PeerFault
+from troth.errors import Fault, Kind
 from troth.gateway.http.answers import answer, failure, misuse, not_found, wrong_method
 from troth.gateway.http.attempts import FailedAttempts
 from troth.gateway.http.issuers import Issuers
 from troth.gateway.http.posts import address_of, body_of, host_of, objection, peer_of, presented
 from troth.protocols.est import CERTIFICATES_TYPE, CHALLENGE, Operation, parse_path
+from troth.protocols.renewal_info import CONTENT_TYPE as JSON_TYPE
+from troth.protocols.renewal_info import Window, render_renewal_info
 from troth.registry.trust import TrustBundle
 from troth.store.connect import Database
+from troth.store.read import read
 from troth.x509.certificates import certificate_id
 
-_FOR_EXPIRED: Final = frozenset({Operation.SIMPLEREENROLL, Operation.CACERTS})
+_FOR_EXPIRED: Final = frozenset({Operation.SIMPLEREENROLL, Operation.CACERTS, Operation.RENEWAL_INFO})
 """What one is answered whose certificate has expired: how to renew it, and nothing else."""
-_WITHOUT_CREDENTIALS: Final = frozenset({Operation.SIMPLEREENROLL})
-"""What is proven by the certificate of the connection alone."""
 
 log = structlog.get_logger()
 
@@ -66,6 +68,8 @@ class ESTDoor:
             return not_found()
         label, operation = place
         peer = peer_of(request)
+        if peer is not None and peer.is_stranger and operation is Operation.SIMPLEREENROLL:
+            return misuse(HTTPStatus.FORBIDDEN, "with a certificate of another CA one can enroll, and renew nothing")
         if peer is not None and peer.is_expired and operation not in _FOR_EXPIRED:
             return misuse(
                 HTTPStatus.FORBIDDEN, "with a certificate that has expired one can renew it, and nothing else"
@@ -75,6 +79,8 @@ class ESTDoor:
                 return await self._cacerts(request)
             case Operation.SIMPLEENROLL | Operation.SIMPLEREENROLL:
                 return await self._enroll(request, operation, label or DEFAULT_LABEL)
+            case Operation.RENEWAL_INFO:
+                return await self._renewal_info(request, label or DEFAULT_LABEL)
             case Operation.FULLCMC | Operation.SERVERKEYGEN:
                 return failure(Fault(Kind.UNSUPPORTED, "this EST operation is not offered here"))
             case _:
@@ -102,6 +108,19 @@ class ESTDoor:
         except Fault as fault:
             log.warning("uptake.not_noted", peer=address_of(request), reason=fault.message, detail=fault.detail)
 
+    async def _renewal_info(self, request: Request, label: str) -> Response:
+        if request.method != "GET":
+            return wrong_method("GET")
+        try:
+            window = await asyncio.to_thread(self._find_window, presented(request, label))
+        except Fault as fault:
+            return failure(fault, challenge=CHALLENGE)
+        return answer(render_renewal_info(window), JSON_TYPE, Retry_After=str(ASK_AGAIN_S))
+
+    def _find_window(self, shown: Presented) -> Window:
+        with read(self._db) as connection:
+            return find_window(connection, shown)
+
     async def _enroll(self, request: Request, operation: Operation, label: str) -> Response:
         refused = objection(request)
         if refused is not None:
@@ -110,7 +129,6 @@ class ESTDoor:
         try:
             self._require_patience(request)
             shown = presented(request, label)
-            _require_something_shown(shown, operation)
             body = await body_of(request)
             work = simpleenroll if operation is Operation.SIMPLEENROLL else simplereenroll
             done = await work(self._enrollment, shown, body)
@@ -155,12 +173,3 @@ def _answered(request: Request, operation: Operation, done: Enrolled | Waiting) 
 def _certificates(body: bytes, cache: str = "no-store", **headers: str) -> Response:
     # RFC 8951 lets clients ignore the encoding; those written after RFC 7030 alone may look for it.
     return answer(body, CERTIFICATES_TYPE, cache=cache, Content_Transfer_Encoding="base64", **headers)
-
-
-def _require_something_shown(shown: Presented, operation: Operation) -> None:
-    if operation not in _WITHOUT_CREDENTIALS and not shown.user:
-        raise PeerFault(
-            Kind.UNAUTHENTICATED,
-            "enrollment needs a proof of who asks",
-            hint="use HTTP Basic: the thing's name as user, its token as password",
-        )

@@ -1,0 +1,55 @@
+"""Renewal: a new key in the spare slot, certified for what the credential in use proves; tried, then gone over to.
+
+A device that is cut short anywhere has the credential that it had, or the new one, and the same request to go on with:
+the home takes both until the new one is used at its MQTT door. RFC 7030 section 4.2.2.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography import x509
+
+from troth.clock import Clock
+from troth.device.enroll import Enrolled, Wanted, enroll_by
+from troth.device.est import ESTServer
+from troth.device.identity import open_identity
+from troth.device.slots import Slot, Slots
+from troth.errors import Fault, Kind
+from troth.keys.file import read_key
+from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.certificates import find_extension
+
+
+def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> Enrolled:
+    """Get a new key and a certificate for it, and make them the ones in use; the kind of key stays unless one is given.
+
+    Raises `Fault`, with the folder as usable as before: not found without an identity, and as `enroll` does.
+    """
+    identity = open_identity(path)
+    endpoint = identity.endpoint
+    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust)
+
+    def ask(request: bytes) -> Sequence[x509.Certificate]:
+        # Looked up now that the folder is held: another process may have gone over to the other slot before.
+        own = Slots(path).current()
+        if own is None:
+            raise Fault(Kind.NOT_FOUND, f"{path} holds no identity any more")
+        return (*server.simple_reenroll(request, own), *server.ca_certificates())
+
+    def attempt(slot: Slot) -> None:
+        # At the HTTPS door, which counts as no use of it: whatever happens next, the old one is still good.
+        server.renewal_info(slot)
+
+    wanted = Wanted(
+        identity.thing,
+        endpoint,
+        identity.trust,
+        algorithm or read_key(identity.slot.key_file, None).algorithm,
+        _names(identity.certificate),
+    )
+    return enroll_by(path, wanted, ask, clock, attempt)
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    named = find_extension(certificate, x509.SubjectAlternativeName)
+    return tuple(str(name.value) for name in named) if named is not None else ()
