@@ -135,7 +135,7 @@ def test_the_request_does_not_choose_the_name(embedded: Story) -> None:
 def test_the_issuer_is_where_certificates_say(embedded: Story) -> None:
     thermostat = embedded.estate.enrolled("thermostat")
     shown = run("openssl", "x509", "-noout", "-ext", "authorityInfoAccess", "-in", thermostat.chain_file).stdout
-    path = shown.decode().partition("URI:http://localhost:8080")[2].strip()
+    path = shown.decode().partition("CA Issuers - URI:http://localhost:8080")[2].strip()
     status, body = embedded.estate.curl(f"http://localhost:{embedded.platform.address('public')[1]}{path}")
     assert status == 200
     assert run("openssl", "x509", "-noout", "-subject", stdin=body).stdout == b"subject=CN = localhost devices CA 1\n"
