@@ -67,6 +67,17 @@ bindings: Final = Table(
 )
 """What alone may enroll a thing from its first enrollment on, where its proof is not made for it in person."""
 
+enrollment_counts: Final = Table(
+    "enrollment_counts",
+    metadata,
+    Column("scope", String(16), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("until", Instant, nullable=False),
+    Column("count", Integer, nullable=False),
+    Index(None, "until"),
+)
+"""How many certificates were given until a window ends."""
+
 renewals: Final = Table(
     "renewals",
     metadata,
@@ -107,5 +118,5 @@ ownerships: Final = Table(
     Index(None, "claim_id", "spent_at"),
     Index(None, "expires_at"),
 )
-"""Certificates that wait for their thing. ``digest`` is the SHA-256 of the ownership token, ``claim_id`` the certificate
-of the connection that asked."""
+"""Certificates that wait for their things. ``digest`` is the SHA-256 of the ownership token, ``claim_id`` the
+certificate of the connection that asked."""
