@@ -27,8 +27,6 @@ class Offer(StrEnum):
 
     SIMPLEREENROLL = "simplereenroll"
     SERVERKEYGEN = "serverkeygen"
-    ENCRYPTED_KEYS = "encrypted-keys"
-    """serverkeygen encrypts the key to an RSA key that the request names (RFC 7030 section 4.4.1.2)."""
     CSRATTRS = "csrattrs"
     FULLCMC = "fullcmc"
     LABEL = "label"
