@@ -5,10 +5,10 @@ RFC 7030 sections 3.5, 4.1 and 4.2.
 
 from troth.enrollment.flow import Enrolled, Enrollment, Waiting
 from troth.enrollment.linking import require_linked
-from troth.enrollment.presented import DEFAULT_LABEL, Presented
+from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.certificate import CertificateClaim
 from troth.enrollment.proofs.claim import Claim
-from troth.enrollment.proofs.token import TokenClaim
+from troth.enrollment.proofs.combined import EnrollmentClaim
 from troth.errors import Fault, Kind
 from troth.protocols.est import parse_body, render_certificates
 from troth.registry.trust import TrustBundle
@@ -29,7 +29,7 @@ async def simpleenroll(enrollment: Enrollment, presented: Presented, body: bytes
 
     Raises `PeerFault` for a body that cannot be read, and `Fault` as `Enrollment.enroll` does.
     """
-    return await _enroll(enrollment, presented, _claim(presented), body)
+    return await _enroll(enrollment, presented, EnrollmentClaim(presented), body)
 
 
 async def simplereenroll(enrollment: Enrollment, presented: Presented, body: bytes) -> Enrolled | Waiting:
@@ -49,12 +49,6 @@ async def simplereenroll(enrollment: Enrollment, presented: Presented, body: byt
 def render_enrolled(enrolled: Enrolled) -> bytes:
     """Return the body of the answer: the new certificate alone (section 4.2.3)."""
     return render_certificates([enrolled.certificate])
-
-
-def _claim(presented: Presented) -> Claim:
-    if presented.label != DEFAULT_LABEL:
-        raise Fault(Kind.NOT_FOUND, f"there is no enrollment {presented.label[:64]!r}")
-    return TokenClaim(presented.user, presented.password)
 
 
 async def _enroll(enrollment: Enrollment, presented: Presented, claim: Claim, body: bytes) -> Enrolled | Waiting:

@@ -4,21 +4,37 @@ A proof that is not made for one thing in person, such as a certificate that man
 The first to enroll a thing so is the only one from then on: the thing is bound to it. RFC 7030 leaves this to us.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select, update
 
 from troth.enrollment import tables
 from troth.enrollment.proofs.claim import Newcomer
-from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.registry.policies import attach_policy
-from troth.registry.things import create_thing, find_thing, no_thing
+from troth.registry.things import create_thing, find_thing, get_thing, no_thing
 
 THING_BOUND: Final = "thing.bound"
-THING_UNBOUND: Final = "thing.unbound"
+THING_READMITTED: Final = "thing.readmitted"
+
+_OPEN: Final = "open"
 
 _COLUMNS: Final = tables.bindings.c
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a thing is bound to."""
+
+    credential: str
+    bound_at: datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an operator has let in whoever comes next."""
+        return self.credential == _OPEN
 
 
 def admit(change: Change, thing: str, newcomer: Newcomer) -> None:
@@ -33,22 +49,34 @@ def admit(change: Change, thing: str, newcomer: Newcomer) -> None:
         create_thing(change, thing, newcomer.type, newcomer.attributes)
         for policy in newcomer.policies:
             attach_policy(change, policy, thing=thing)
-    if newcomer.bound_to is not None and find_binding(change.connection, thing) is None:
-        values = {"thing": thing, "credential": newcomer.bound_to, "bound_at": change.at}
-        change.execute(tables.bindings.insert().values(**values))
+    bound = find_binding(change.connection, thing)
+    if newcomer.bound_to is not None and (bound is None or bound.is_open):
+        _bind(change, thing, newcomer.bound_to, is_new=bound is None)
         change.record(THING_BOUND, thing, thing=thing, credential=newcomer.bound_to)
 
 
-def find_binding(connection: Connection, thing: str) -> str | None:
+def find_binding(connection: Connection, thing: str) -> Binding | None:
     """Return what the thing is bound to, or None."""
-    return connection.execute(select(_COLUMNS.credential).where(_COLUMNS.thing == thing)).scalar_one_or_none()
+    row = connection.execute(
+        select(_COLUMNS.credential, _COLUMNS.bound_at).where(_COLUMNS.thing == thing)
+    ).one_or_none()
+    return None if row is None else Binding(*row)
 
 
-def unbind(change: Change, thing: str) -> str:
-    """Let the next who can prove the thing's name be bound to it, and return what was. Raises `Fault` (not found)."""
-    credential = find_binding(change.connection, thing)
-    if credential is None:
-        raise Fault(Kind.NOT_FOUND, f"thing {thing!r} is not bound to anything")
-    change.execute(delete(tables.bindings).where(_COLUMNS.thing == thing))
-    change.record(THING_UNBOUND, thing, thing=thing, credential=credential)
-    return credential
+def readmit(change: Change, thing: str) -> None:
+    """Let the next who can prove the thing's name be bound to it, also one that was withdrawn or enrolled otherwise.
+
+    Raises `Fault` (not found).
+    """
+    get_thing(change.connection, thing)
+    bound = find_binding(change.connection, thing)
+    _bind(change, thing, _OPEN, is_new=bound is None)
+    change.record(THING_READMITTED, thing, thing=thing, before=bound.credential if bound else None)
+
+
+def _bind(change: Change, thing: str, credential: str, *, is_new: bool) -> None:
+    values = {"credential": credential, "bound_at": change.at}
+    if is_new:
+        change.execute(tables.bindings.insert().values(thing=thing, **values))
+    else:
+        change.execute(update(tables.bindings).where(_COLUMNS.thing == thing).values(**values))

@@ -12,6 +12,8 @@ from troth.enrollment import tables
 from troth.journal.change import Change
 from troth.limits import PRUNED_ROWS_PER_CHANGE_MAX
 
+COUNTS_PRUNED: Final = "enrollment-counts.pruned"
+REQUESTS_PRUNED: Final = "requests.pruned"
 RENEWALS_PRUNED: Final = "renewals.pruned"
 TOKENS_PRUNED: Final = "tokens.pruned"
 
@@ -19,16 +21,31 @@ _COLUMNS: Final = tables.tokens.c
 
 
 def prune(change: Change, before: datetime) -> bool:
-    """Delete tokens that expired before the time given; say whether more remain.
+    """Delete tokens and requests that expired before the time given, and their like; say whether more remain.
 
-    At most `PRUNED_ROWS_PER_CHANGE_MAX`.
+    At most `PRUNED_ROWS_PER_CHANGE_MAX` of each.
     """
+    requests = _prune_requests(change, before)
+    counts = tables.enrollment_counts.c
+    over = change.execute(delete(tables.enrollment_counts).where(counts.until < before)).rowcount
+    if over:
+        change.record(COUNTS_PRUNED, "enrollment-counts", count=over)
     old = select(_COLUMNS.id).where(_COLUMNS.expires_at < before).order_by(_COLUMNS.expires_at)
     tokens = list(change.execute(old.limit(PRUNED_ROWS_PER_CHANGE_MAX)).scalars())
     if tokens:
         change.execute(delete(tables.tokens).where(_COLUMNS.id.in_(tokens)))
         change.record(TOKENS_PRUNED, tokens[0], tokens=tokens)
-    return len(tokens) == PRUNED_ROWS_PER_CHANGE_MAX
+    return max(len(tokens), requests) == PRUNED_ROWS_PER_CHANGE_MAX
+
+
+def _prune_requests(change: Change, before: datetime) -> int:
+    waiting = tables.requests.c
+    old = select(waiting.id).where(waiting.expires_at < before).order_by(waiting.expires_at)
+    requests = list(change.execute(old.limit(PRUNED_ROWS_PER_CHANGE_MAX)).scalars())
+    if requests:
+        change.execute(delete(tables.requests).where(waiting.id.in_(requests)))
+        change.record(REQUESTS_PRUNED, requests[0], requests=requests)
+    return len(requests)
 
 
 def prune_renewals(change: Change, before: datetime) -> bool:

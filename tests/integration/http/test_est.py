@@ -225,7 +225,6 @@ def test_a_request_comes_under_its_own_type(doors: RunningDoors, content_type: s
         ("serverkeygen", "POST", 501, None),
         ("fullcmc", "POST", 501, None),
         ("csrattrs", "GET", 404, None),
-        ("label/simpleenroll", "POST", 404, None),
         ("a/label/simpleenroll", "POST", 404, None),
         ("cacerts/simpleenroll", "POST", 404, None),
         ("", "GET", 404, None),

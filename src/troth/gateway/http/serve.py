@@ -23,6 +23,7 @@ from troth.gateway.http.issuers import Issuers, tells_of_issuers
 from troth.gateway.http.ocsp import OCSPDoor
 from troth.gateway.http.ocsp_answers import Answers
 from troth.gateway.http.status import StatusDoor
+from troth.gateway.http.strangers import Strangers, tells_of_strangers
 from troth.journal.entries import head
 from troth.journal.tail import Follower
 from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
@@ -46,6 +47,7 @@ class HTTPDoors:
     ) -> None:
         self.issuers = Issuers(db)
         self._grace = Grace(db, clock)
+        self._strangers = Strangers(db, clock)
         self._crls = CRLs(db, clock)
         self._db = db
         self._clock = clock
@@ -53,6 +55,8 @@ class HTTPDoors:
         self._conclusions = conclusions
         self._answers = answers
         self._is_fed = False
+        self.position = 0
+        """The number of the last journal entry that counts here."""
         self._servers: list[HTTPServer] = []
         self._following: asyncio.Task[None] | None = None
 
@@ -67,7 +71,7 @@ class HTTPDoors:
         ocsp = OCSPDoor(
             self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
         )
-        acceptor = replace(acceptor, tls=self._for_renewal(acceptor.tls))
+        acceptor = replace(acceptor, tls=self._for_enrollment(acceptor.tls))
         self._servers.append(await serve(est, https, self._clock, limits, acceptor))
         status = StatusDoor(self.issuers, self._crls, ocsp)
         self._servers.append(await serve(status, public, self._clock, limits, glance=ocsp.at_a_glance))
@@ -75,11 +79,11 @@ class HTTPDoors:
     def show(self, server_tls: ServerTLS) -> None:
         """Show and demand what `server_tls` says from the next connection on."""
         https, _public = self._servers
-        https.show(self._for_renewal(server_tls))
+        https.show(self._for_enrollment(server_tls))
 
-    def _for_renewal(self, server_tls: ServerTLS) -> ServerTLS:
-        """Return the same with a way in for certificates that have expired a short while ago: to be renewed."""
-        return replace(server_tls, admits_expired=self._grace.admits)
+    def _for_enrollment(self, server_tls: ServerTLS) -> ServerTLS:
+        """Return the same with a way in for certificates that have expired a short while ago, and for strangers'."""
+        return replace(server_tls, admits_expired=self._grace.admits, knows_stranger=self._strangers.knows)
 
     async def failed(self) -> None:
         """Wait for ever; raise what broke the part that should have gone on for ever."""
@@ -113,12 +117,14 @@ class HTTPDoors:
                 self._conclusions.apply(entries)
                 self._answers.apply(entries)
                 self._crls.apply(entries)
-                if tells_of_issuers(entries) or tells_of_profiles(entries):
+                if tells_of_issuers(entries) or tells_of_profiles(entries) or tells_of_strangers(entries):
                     await self._load()
+                self.position = entries[-1].number
 
     async def _load(self) -> None:
         await asyncio.to_thread(self.issuers.load)
         await asyncio.to_thread(self._grace.load)
+        await asyncio.to_thread(self._strangers.load)
         await self._answers.load()
 
     def _position(self) -> int:

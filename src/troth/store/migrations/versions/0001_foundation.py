@@ -425,6 +425,15 @@ def _enrollments() -> None:
         _required("bound_at", sa.BigInteger()),
         _primary("bindings", "thing"),
     )
+    op.create_table(
+        "enrollment_counts",
+        _required("scope", sa.String(16)),
+        _required("name", sa.String(200)),
+        _required("until", sa.BigInteger()),
+        _required("count", sa.Integer()),
+        _primary("enrollment_counts", "scope", "name"),
+    )
+    _index("enrollment_counts", "until")
 
 
 def _strangers() -> None:

@@ -1,0 +1,199 @@
+"""The claim of one who comes to an enrollment: all of its proofs hold together, of one thing, or nothing is proven.
+
+Also here: the thing's name where no proof gives it, whose the thing is, a person's approval, and the bounds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from troth.authority.intents import Intent, IntentState, find_intent, find_requested, list_prepared
+from troth.enrollment.definitions import Definition, Way
+from troth.enrollment.enrollments import get_enrollment
+from troth.enrollment.limits import count
+from troth.enrollment.newcomers import find_binding
+from troth.enrollment.presented import Presented
+from troth.enrollment.proofs.claim import Approval, Newcomer, Proof, not_proven
+from troth.enrollment.proofs.claim_certificate import ClaimCertificateWay
+from troth.enrollment.proofs.foreign import ForeignWay
+from troth.enrollment.proofs.token_way import TokenWay
+from troth.enrollment.proofs.way import MakesWay, ProvingWay, Shown
+from troth.enrollment.requests import RequestState, WaitingRequest, fetch_request, find_request
+from troth.errors import Bug, Fault, Kind
+from troth.journal.change import Change
+from troth.limits import ISSUANCES_PER_ISSUER_PER_HOUR_MAX
+from troth.names import parse_thing_name
+from troth.registry.certificates import CertificateState, find_certificate
+from troth.registry.inventory import Search, all_certificates, list_certificates
+from troth.registry.things import find_thing
+from troth.x509.crl import Reason
+from troth.x509.requests import Request
+
+_WAYS: Final[Mapping[Way, MakesWay]] = {
+    Way.TOKEN: TokenWay,
+    Way.IDEVID: partial(ForeignWay, Way.IDEVID),
+    Way.CUSTOMER_CA: partial(ForeignWay, Way.CUSTOMER_CA),
+    Way.CLAIM: ClaimCertificateWay,
+}
+"""All but approval, which comes when the others hold."""
+_IN_PERSON: Final = frozenset((Way.TOKEN, Way.APPROVAL))
+"""Proofs that somebody has made for one thing: they may enroll it again, under another key or credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentClaim:
+    """What was presented, to the enrollment of its label."""
+
+    presented: Presented
+
+    def prove(self, connection: Connection, at: datetime, request: Request, *, lock: bool = False) -> Proof:
+        """Return what is proven. See `Claim.prove`. Raises `Fault` (not found) too, for a label without enrollment."""
+        definition = self._definition(connection)
+        shown = {way: each.prove(connection, at, request, lock=lock) for way, each in self._ways(definition).items()}
+        thing = _thing(definition, shown, request)
+        if not definition.thing.admits(thing):
+            raise not_proven(f"thing {thing!r} may not come to enrollment {definition.name!r}")
+        credential = _credential(definition, shown)
+        evidence: dict[str, object] = {"enrollment": definition.name}
+        for each in shown.values():
+            evidence.update(each.evidence)
+        spent = [each.intent_id for each in shown.values() if each.intent_id is not None]
+        earlier = spent[0] if spent else _earlier(connection, at, request, thing, "+".join(definition.proofs), evidence)
+        if earlier is None:
+            _require_own(connection, thing, credential)
+        approval = None
+        if Way.APPROVAL in definition.proofs and earlier is None:
+            earlier, approval, approved = self._decided(connection, at, request, definition, thing, lock=lock)
+            evidence.update(approved)
+        rule = definition.thing
+        newcomer = Newcomer(rule.type, rule.attributes, rule.policies, rule.create, credential)
+        method = "+".join(definition.proofs)
+        return Proof(method, thing, definition.profile, evidence, earlier, newcomer=newcomer, approval=approval)
+
+    def spend(self, change: Change, proof: Proof, intent_id: str) -> None:
+        """Use up what is good once, and count. See `Claim.spend`. Raises `Fault` (rate limited)."""
+        definition = self._definition(change.connection)
+        for way, each in self._ways(definition).items():
+            thing = proof.thing if way is Way.TOKEN else None
+            each.spend(change, Shown(proof.evidence, thing=thing), intent_id)
+        intent = find_intent(change.connection, intent_id)
+        if intent is None:
+            raise Bug("a proof is spent on an intent that is not there")
+        if Way.APPROVAL in definition.proofs:
+            waited = find_request(change.connection, definition.name, proof.thing, intent.request_digest, lock=True)
+            if waited is None:
+                raise Bug("a request is fetched that was not approved")
+            fetch_request(change, waited, intent_id)
+        address = self.presented.address
+        count(change, definition, proof.thing, address, intent.issuer_id, ISSUANCES_PER_ISSUER_PER_HOUR_MAX)
+
+    def _definition(self, connection: Connection) -> Definition:
+        definition = get_enrollment(connection, self.presented.label).definition
+        if not definition.enabled:
+            # As if there were none: who may not come need not know.
+            raise Fault(Kind.NOT_FOUND, f"there is no enrollment {self.presented.label[:64]!r}", detail="disabled")
+        return definition
+
+    def _ways(self, definition: Definition) -> dict[Way, ProvingWay]:
+        return {way: _WAYS[way](definition, self.presented) for way in definition.proofs if way in _WAYS}
+
+    def _decided(
+        self, connection: Connection, at: datetime, request: Request, definition: Definition, thing: str, *, lock: bool
+    ) -> tuple[str | None, Approval | None, dict[str, object]]:
+        """Return the intent that an approval has led to, what is still to be decided, and the evidence of approval."""
+        found = find_request(connection, definition.name, thing, request.digest, lock=lock)
+        state = None if found is None else found.state_at(at)
+        rule = definition.approval
+        retry_after = rule.retry.total_seconds()
+        if found is None or state is RequestState.EXPIRED or _came_to_nothing(connection, found):
+            return None, Approval(definition.name, None, rule.lifetime, retry_after), {}
+        if state is RequestState.DENIED:
+            raise not_proven(f"request {found.request_id} was denied by {found.decided_by}")
+        if state is RequestState.WAITING:
+            return None, Approval(definition.name, found.request_id, rule.lifetime, retry_after), {}
+        intent_id = found.intent_id if state is RequestState.FETCHED else None
+        return intent_id, None, {"request": found.request_id, "approved_by": found.decided_by}
+
+
+def _thing(definition: Definition, shown: Mapping[Way, Shown], request: Request) -> str:
+    """Return the one thing that all proofs and the naming rule agree on."""
+    names = {each.thing for each in shown.values() if each.thing is not None}
+    if definition.thing.name is not None:
+        facts: dict[str, str] = {}
+        for each in shown.values():
+            facts.update(each.facts)
+        if request.common_name is not None:
+            facts["request"] = request.common_name
+        try:
+            names.add(parse_thing_name(definition.thing.name.format_map(facts)))
+        except KeyError as missing:
+            raise not_proven(f"nothing shown says the thing's {missing.args[0]}") from None
+        except Fault as fault:
+            raise not_proven(f"what was shown names no thing: {fault.message}") from fault
+    if len(names) != 1:
+        raise not_proven(f"the proofs are of different things: {', '.join(sorted(names))}")
+    return names.pop()
+
+
+def _credential(definition: Definition, shown: Mapping[Way, Shown]) -> str | None:
+    """Return what the thing is bound to from now on; None where a proof was made for it in person."""
+    if _IN_PERSON & set(definition.proofs):
+        return None
+    found = [each.credential for each in shown.values() if each.credential is not None]
+    if not found:
+        raise Bug("an enrollment whose proofs identify nobody")
+    return found[0]
+
+
+def _require_own(connection: Connection, thing: str, credential: str | None) -> None:
+    """Refuse who takes a thing that is bound to somebody else, was enrolled in another way, or has been withdrawn.
+
+    What an operator has taken from a thing, nobody gets back by a proof that was not made for it in person.
+    """
+    if credential is None:
+        return
+    bound = find_binding(connection, thing)
+    if bound is not None and not bound.is_open and bound.credential != credential:
+        raise not_proven(f"thing {thing!r} is bound to {bound.credential}, not to {credential}")
+    if bound is None and find_thing(connection, thing) is None:
+        return
+    if bound is None and _has_come_otherwise(connection, thing):
+        raise not_proven(f"thing {thing!r} has been enrolled in another way")
+    for row in all_certificates(connection, Search(thing=thing, state=CertificateState.REVOKED)):
+        if bound is not None and row.changed_at > bound.bound_at and row.reason != Reason.SUPERSEDED:
+            raise not_proven(f"thing {thing!r} has been withdrawn: certificate {row.certificate_id} is revoked")
+
+
+def _has_come_otherwise(connection: Connection, thing: str) -> bool:
+    held = list_certificates(connection, Search(thing=thing), limit=1)
+    return bool(held or list_prepared(connection, thing=thing))
+
+
+def _earlier(
+    connection: Connection, at: datetime, request: Request, thing: str, method: str, evidence: Mapping[str, object]
+) -> str | None:
+    """Return the intent that these proofs and this request have led to, unless nothing can come of it any more."""
+    for intent in reversed(find_requested(connection, [request.digest])):
+        same = intent.thing == thing and intent.method == method
+        if not same or not all(intent.proof.get(key) == value for key, value in evidence.items()):
+            continue
+        if intent.state is IntentState.PREPARED or _is_good(connection, intent, at):
+            return intent.intent_id
+    return None
+
+
+def _is_good(connection: Connection, intent: Intent, at: datetime) -> bool:
+    row = find_certificate(connection, intent.certificate_id or "")
+    return row is not None and at <= row.not_after
+
+
+def _came_to_nothing(connection: Connection, found: WaitingRequest) -> bool:
+    """Say whether what was approved and fetched was refused by the authority: a person may let it through again."""
+    if found.state is not RequestState.FETCHED:
+        return False
+    intent = find_intent(connection, found.intent_id or "")
+    return intent is None or intent.state is IntentState.REFUSED
