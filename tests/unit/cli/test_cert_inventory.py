@@ -17,6 +17,8 @@ from troth.errors import Kind
 from troth.testing.authority import Held, TestAuthority
 from troth.x509.certificates import certificate_id, parse_chain
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 
 

@@ -25,6 +25,8 @@ from troth.x509.pem import render_pem
 from troth.x509.profiles import Purpose
 from troth.x509.verify import verify_issued_by
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestAuthority]:

@@ -26,6 +26,8 @@ from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.profile_text import parse_profile
 from troth.x509.profiles import Purpose
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text()
 FILES = dict(re.findall(r"^```toml file=(\S+)\n(.*?)^```$", PAGE, re.M | re.S))
 CONSOLES = [

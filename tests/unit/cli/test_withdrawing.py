@@ -16,6 +16,8 @@ from troth.errors import Kind
 from troth.keys.file import write_key
 from troth.testing.authority import TestAuthority
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 
 
