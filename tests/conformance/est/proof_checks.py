@@ -33,7 +33,7 @@ def auth_challenge(target: Target) -> None:
 @check("RFC 7030 3.2.3")
 def auth_wrong_password(target: Target) -> None:
     """A wrong password proves nothing."""
-    right = target.settings.credentials()
+    right = target.spare
     answer = _enroll_as(target, Credentials(right.user, right.password[::-1] + "x"))
     expect(answer.status in DENIED, f"a wrong password is answered {answer.status}")
 
@@ -41,14 +41,14 @@ def auth_wrong_password(target: Target) -> None:
 @check("RFC 7030 3.2.3")
 def auth_empty_password(target: Target) -> None:
     """An empty password proves nothing."""
-    answer = _enroll_as(target, Credentials(target.settings.credentials().user, ""))
+    answer = _enroll_as(target, Credentials(target.spare.user, ""))
     expect_refused(answer, "an empty password")
 
 
 @check("RFC 7030 3.2.3")
 def auth_unknown_user(target: Target) -> None:
     """Somebody else's password proves nothing for a user that nobody knows."""
-    right = target.settings.credentials()
+    right = target.spare
     answer = _enroll_as(target, Credentials("nobody-of-this-name", right.password))
     expect(answer.status in DENIED, f"an unknown user is answered {answer.status}")
 

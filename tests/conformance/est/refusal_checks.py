@@ -9,7 +9,7 @@ OVERSIZED = 1024 * 1024
 
 
 def _post(target: Target, spoil: asking.Spoil, content_type: str | None = asking.REQUEST_TYPE) -> Answer:
-    credentials = target.settings.credentials()
+    credentials = target.spare
     _key, csr = target.request(credentials.user)
     return target.post(spoil(csr), credentials=credentials, content_type=content_type)
 

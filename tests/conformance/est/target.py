@@ -79,6 +79,7 @@ class Target:
 
     settings: Settings
     wire: Wire
+    _spare: Credentials | None = None
 
     @cached_property
     def stranger(self) -> Identity:
@@ -124,6 +125,13 @@ class Target:
             raise Blocked("the certificate does not let anybody in")
         return Identity(certificate, enrollment.key)
 
+    @property
+    def spare(self) -> Credentials:
+        """Credentials for what must be refused: the same ones, until something has been granted for them."""
+        if self._spare is None:
+            self._spare = self.settings.credentials()
+        return self._spare
+
     def request(self, user: str) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
         """Return a new key and an honest request for it."""
         key = asking.new_key()
@@ -157,10 +165,13 @@ class Target:
         who: Identity | None = None,
     ) -> Answer:
         """Send a body, by default as a request is sent."""
-        return self.wire.ask(
+        answer = self.wire.ask(
             "POST", operation, body,
             label=label, content_type=content_type, credentials=credentials, authorization=authorization, who=who,
         )  # fmt: skip
+        if answer.is_success and credentials is not None and credentials is self._spare:
+            self._spare = None
+        return answer
 
     def chains(self, certificate: x509.Certificate) -> bool:
         """Say whether it leads to the root over the certificates of /cacerts alone."""
