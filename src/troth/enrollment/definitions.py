@@ -43,6 +43,15 @@ class Way(StrEnum):
     APPROVAL = "approval"
 
 
+class ServerKeys(StrEnum):
+    """Whether keys are made here for those who ask (RFC 7030, 4.4)."""
+
+    NONE = "none"
+    ENCRYPTED = "encrypted"
+    """For those alone whose request names a key to encrypt it to."""
+    ANY = "any"
+
+
 FOREIGN: Final = (Way.IDEVID, Way.CUSTOMER_CA)
 """The ways by a certificate of a registered CA of elsewhere."""
 _BY_CERTIFICATE: Final = frozenset((*FOREIGN, Way.CLAIM))
@@ -118,6 +127,9 @@ class Definition:
     proofs: tuple[Way, ...]
     """All must hold."""
     enabled: bool = True
+    linked: bool = False
+    """Whether a request must be made for the very connection that brings it (RFC 7030, 3.5)."""
+    server_keys: ServerKeys = ServerKeys.NONE
     thing: ThingRule = ThingRule()
     foreign: Mapping[Way, ForeignRule] = field(default_factory=dict)
     claim: ClaimRule = ClaimRule()
@@ -139,6 +151,8 @@ def parse_definition(text: str) -> Definition:
         profile=parse_policy_name(table.text("profile")),
         proofs=table.words("proofs", Way),
         enabled=table.flag("enabled", default=True),
+        linked=table.flag("linked", default=False),
+        server_keys=table.word("server_keys", ServerKeys, ServerKeys.NONE),
         thing=_thing(table.table("thing")),
         foreign={way: rule for way in FOREIGN if (rule := _foreign(table.table(way))) is not None},
         claim=_claim(table.table(Way.CLAIM)),
@@ -227,6 +241,11 @@ def _check(definition: Definition) -> None:
     _require(bool(proofs), "proofs", "nobody could come", "to close it, say enabled = false")
     _require(
         len(_BY_CERTIFICATE & set(proofs)) <= 1, "proofs", "one connection shows one certificate", "ask for one of them"
+    )
+    _require(
+        definition.server_keys is ServerKeys.NONE or Way.APPROVAL not in proofs,
+        "server_keys",
+        "a key that is made here is kept by nobody while a person is waited for",
     )
     if rule.name is not None:
         facts = _facts_of(rule.name)

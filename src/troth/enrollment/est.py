@@ -1,18 +1,23 @@
-"""EST's operations as values in, values out: cacerts, simpleenroll and simplereenroll. Knows no HTTP.
+"""EST's operations as values in, values out: cacerts, csrattrs, simpleenroll and simplereenroll. Knows no HTTP.
 
-RFC 7030 sections 3.5, 4.1 and 4.2.
+RFC 7030 sections 3.5, 4.1, 4.2 and 4.5; serverkeygen is `troth.enrollment.keygen`.
 """
 
+from sqlalchemy import Connection
+
+from troth.authority.derive import read_profile
+from troth.enrollment.enrollments import get_enrollment
 from troth.enrollment.flow import Enrolled, Enrollment, Waiting
 from troth.enrollment.linking import require_linked
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.certificate import CertificateClaim
-from troth.enrollment.proofs.claim import Claim
 from troth.enrollment.proofs.combined import EnrollmentClaim
 from troth.errors import Fault, Kind
-from troth.protocols.est import parse_body, render_certificates
+from troth.protocols.csr_attributes import build_csr_attributes
+from troth.protocols.est import parse_body, render_body, render_certificates
+from troth.registry.profiles import get_profile
 from troth.registry.trust import TrustBundle
-from troth.x509.requests import parse_request
+from troth.x509.requests import Request, parse_request
 
 
 def cacerts(bundle: TrustBundle) -> bytes:
@@ -29,7 +34,8 @@ async def simpleenroll(enrollment: Enrollment, presented: Presented, body: bytes
 
     Raises `PeerFault` for a body that cannot be read, and `Fault` as `Enrollment.enroll` does.
     """
-    return await _enroll(enrollment, presented, EnrollmentClaim(presented), body)
+    request, is_linked = _read(presented, body)
+    return await enrollment.enroll(EnrollmentClaim(presented.linked(is_linked)), request)
 
 
 async def simplereenroll(enrollment: Enrollment, presented: Presented, body: bytes) -> Enrolled | Waiting:
@@ -43,7 +49,8 @@ async def simplereenroll(enrollment: Enrollment, presented: Presented, body: byt
             "a certificate is renewed by who shows it",
             hint="make the TLS connection with the certificate that is to be renewed",
         )
-    return await _enroll(enrollment, presented, CertificateClaim(presented.peer_chain[0]), body)
+    request, _ = _read(presented, body)
+    return await enrollment.enroll(CertificateClaim(presented.peer_chain[0]), request)
 
 
 def render_enrolled(enrolled: Enrolled) -> bytes:
@@ -51,7 +58,17 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
     return render_certificates([enrolled.certificate])
 
 
-async def _enroll(enrollment: Enrollment, presented: Presented, claim: Claim, body: bytes) -> Enrolled | Waiting:
+def _read(presented: Presented, body: bytes) -> tuple[Request, bool]:
+    """Return the request, and whether it was made for this very connection."""
     request = parse_request(parse_body(body))
-    require_linked(request, presented.channel_binding)
-    return await enrollment.enroll(claim, request)
+    return request, require_linked(request, presented.channel_binding)
+
+
+def csrattrs(connection: Connection, label: str) -> bytes:
+    """Return the body of /csrattrs: what a request to the enrollment of this label is to hold (section 4.5, RFC 9908).
+
+    Raises `Fault` (not found) for a label without enrollment.
+    """
+    definition = get_enrollment(connection, label).definition
+    profile = read_profile(get_profile(connection, definition.profile).document)
+    return render_body(build_csr_attributes(profile.algorithms[0], linked=definition.linked))

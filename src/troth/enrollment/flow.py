@@ -19,6 +19,7 @@ from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.newcomers import admit
 from troth.enrollment.proofs.claim import Claim, Proof, not_proven
 from troth.enrollment.requests import file_request
+from troth.enrollment.wishes import check_wishes
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
 from troth.limits import ENROLLMENTS_PENDING_MAX
@@ -27,7 +28,6 @@ from troth.registry.certificates import CertificateState, find_certificate
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.requests import Request
-from troth.x509.subjects import thing_of
 
 RETRY_AFTER_S: Final = 5.0
 _THREADS: Final = 4
@@ -111,11 +111,18 @@ class Enrollment:
         finally:
             self._pending -= 1
 
+    async def require_proven(self, claim: Claim, request: Request) -> None:
+        """Return if the claim holds for the request now, and record nothing. Raises `Fault` as `enroll` does."""
+        await self._in_thread(self._look, claim, request)
+
+    def _look(self, claim: Claim, request: Request) -> Proof:
+        with read(self._db) as connection:
+            return claim.prove(connection, self._clock.now(), request)
+
     def _begin(self, claim: Claim, request: Request) -> _Begun | Waiting:
         # Whoever proves nothing is turned away without a turn at the one writer of the database.
-        with read(self._db) as connection:
-            proof = claim.prove(connection, self._clock.now(), request)
-        _check_subject(request, proof.thing)
+        proof = self._look(claim, request)
+        check_wishes(request, proof.thing, proof.alternative_names)
         found = _found(proof)
         if found is not None:
             return found
@@ -192,14 +199,3 @@ def _found(proof: Proof) -> "_Begun | Waiting | None":
     if proof.approval is not None and proof.approval.request_id is not None:
         return Waiting(proof.approval.request_id, proof.thing, proof.approval.retry_after)
     return None
-
-
-def _check_subject(request: Request, thing: str) -> None:
-    """Refuse a request that asks for another name; one without a name asks for the thing's own."""
-    if len(request.subject.rdns) > 0 and thing_of(request.subject) != thing:
-        raise Fault(
-            Kind.REJECTED,
-            "the request asks for another name than that of the thing",
-            detail=f"asked for {request.subject.rfc4514_string()[:200]}, thing {thing}",
-            hint="leave its subject empty, or make it the thing's name as CN and nothing else",
-        )

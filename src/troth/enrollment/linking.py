@@ -19,10 +19,10 @@ from troth.x509.requests import Request
 IDENTITY_LINKING: Final = ObjectIdentifier("1.2.840.113549.1.9.16.2.56")
 
 
-def require_linked(request: Request, channel_binding: bytes | None, *, demanded: bool = False) -> bool:
-    """Say whether the request is linked to the connection with this binding; it need not be, unless `demanded`.
+def require_linked(request: Request, channel_binding: bytes | None) -> bool:
+    """Say whether the request is linked to the connection with this binding; it need not be linked to any.
 
-    Raises `Fault`: unauthenticated when it is linked to another, or demanded and absent; malformed.
+    Raises `Fault`: unauthenticated when it is linked to another; malformed.
     """
     try:
         attributes = x509.load_der_x509_csr(request.der).attributes
@@ -30,8 +30,6 @@ def require_linked(request: Request, channel_binding: bytes | None, *, demanded:
     except UNREADABLE as error:
         raise PeerFault(Kind.MALFORMED, "the request's attributes cannot be read", detail=str(error)) from error
     if not links:
-        if demanded:
-            raise not_proven("the request is not linked to its connection (RFC 7030, 3.5), and has to be")
         return False
     expected = base64.b64encode(channel_binding) if channel_binding else None
     if expected is None or not all(hmac.compare_digest(link, expected) for link in links):

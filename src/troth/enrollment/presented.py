@@ -4,7 +4,7 @@ Knows no transport: a door fills it in, the ways of proving read it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 DEFAULT_LABEL: Final = "default"
@@ -30,5 +30,11 @@ class Presented:
     exporter: Exporter | None = field(default=None, repr=False, compare=False)
     channel_binding: bytes | None = field(default=None, repr=False)
     """What only the two ends of this connection know (tls-exporter, RFC 9266; tls-unique under TLS 1.2)."""
+    is_linked: bool = False
+    """Whether the request has been found to be made for this very connection (RFC 7030, 3.5)."""
     label: str = DEFAULT_LABEL
     """The name of the enrollment that was asked for."""
+
+    def linked(self, is_linked: bool) -> "Presented":
+        """Return the same, with what was found of the request's link to the connection."""
+        return replace(self, is_linked=is_linked)

@@ -39,21 +39,26 @@ def key_id(public_key: PublicKey) -> bytes:
     return x509.SubjectKeyIdentifier.from_public_key(public_key).digest
 
 
+def require_recipient(public_key: PublicKey) -> None:
+    """Return if something can be encrypted to a key. Raises `Fault` (bad key): neither RSA nor on a NIST curve."""
+    if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        hint = "make the request with an RSA key or one on P-256 or P-384"
+        raise Fault(Kind.BAD_KEY, "nothing can be encrypted to a key that can only sign", hint=hint)
+
+
 def envelop(content: bytes, recipient: PublicKey, recipient_id: bytes | None = None) -> bytes:
     """Return ContentInfo in DER with `content`, for the holder of `recipient`, named `recipient_id` or by `key_id`.
 
-    Raises `Fault` (bad key) for a key that nothing can be encrypted to: neither RSA nor on a NIST curve.
+    Raises `Fault` as `require_recipient` does.
     """
+    require_recipient(recipient)
     key, vector = random_bytes(_KEY_BYTES), random_bytes(_BLOCK_BYTES)
     named = recipient_id or key_id(recipient)
-    match recipient:
-        case rsa.RSAPublicKey():
-            told = _transported(key, recipient, named)
-        case ec.EllipticCurvePublicKey():
-            told = _agreed(key, recipient, named)
-        case _:
-            hint = "make the request with an RSA key or one on P-256 or P-384"
-            raise Fault(Kind.BAD_KEY, "nothing can be encrypted to a key that can only sign", hint=hint)
+    if isinstance(recipient, rsa.RSAPublicKey):
+        told = _transported(key, recipient, named)
+    else:
+        assert isinstance(recipient, ec.EllipticCurvePublicKey)  # require_recipient has just said so
+        told = _agreed(key, recipient, named)
     padder = padding.PKCS7(8 * _BLOCK_BYTES).padder()
     encryptor = Cipher(algorithms.AES256(key), modes.CBC(vector)).encryptor()
     hidden = encryptor.update(padder.update(content) + padder.finalize()) + encryptor.finalize()

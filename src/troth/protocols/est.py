@@ -49,6 +49,12 @@ RENEWAL_INFO_PATH: Final = f"{PATH}/{Operation.RENEWAL_INFO}"
 REQUEST_TYPE: Final = "application/pkcs10"
 CERTIFICATES_TYPE: Final = "application/pkcs7-mime; smime-type=certs-only"
 
+KEY_TYPE: Final = "application/pkcs8"
+ENCRYPTED_KEY_TYPE: Final = "application/pkcs7-mime; smime-type=server-generated-key"
+_BOUNDARY: Final = "est-part"
+"""What parts the two halves of an answer to serverkeygen; base64 has no hyphen."""
+KEY_AND_CERTIFICATE_TYPE: Final = f'multipart/mixed; boundary="{_BOUNDARY}"'
+
 CHALLENGE: Final = 'Basic realm="enrollment", charset="UTF-8"'
 """What WWW-Authenticate says where credentials are missing (RFC 7030 section 3.2.3, RFC 7617 section 2.1)."""
 
@@ -104,6 +110,19 @@ def render_certificates(certificates: Sequence[x509.Certificate]) -> bytes:
     only (RFC 7030 section 4.2.3), an answer to cacerts the trust anchors and what leads to them (section 4.1.3).
     """
     return render_body(pkcs7.serialize_certificates(list(certificates), Encoding.DER))
+
+
+def render_key_and_certificate(key: bytes, key_type: str, certificate: x509.Certificate) -> bytes:
+    """Return the body of an answer to serverkeygen: the key (DER, as `key_type` says), then its certificate.
+
+    Of type `KEY_AND_CERTIFICATE_TYPE` (RFC 7030 section 4.4.2, RFC 2046 section 5.1.3).
+    """
+    parts = ((key_type, render_body(key)), (CERTIFICATES_TYPE, render_certificates([certificate])))
+    rendered = [
+        f"--{_BOUNDARY}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n".encode() + body + b"\r\n"
+        for kind, body in parts
+    ]
+    return b"".join(rendered) + f"--{_BOUNDARY}--\r\n".encode()
 
 
 def parse_certificates(body: bytes) -> tuple[x509.Certificate, ...]:

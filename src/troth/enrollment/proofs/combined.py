@@ -53,6 +53,8 @@ class EnrollmentClaim:
     def prove(self, connection: Connection, at: datetime, request: Request, *, lock: bool = False) -> Proof:
         """Return what is proven. See `Claim.prove`. Raises `Fault` (not found) too, for a label without enrollment."""
         definition = self._definition(connection)
+        if definition.linked and not self.presented.is_linked:
+            raise not_proven("the request is not linked to its connection (RFC 7030, 3.5), and has to be")
         shown = {way: each.prove(connection, at, request, lock=lock) for way, each in self._ways(definition).items()}
         thing = _thing(definition, shown, request)
         if not definition.thing.admits(thing):

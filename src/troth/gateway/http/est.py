@@ -5,6 +5,7 @@ RFC 7030 sections 3.2.2, 3.2.3 and 4; RFC 8951. Nothing of a body is read before
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -14,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from troth.clock import Clock
-from troth.enrollment.est import render_enrolled, simpleenroll, simplereenroll
+from troth.enrollment.est import csrattrs, render_enrolled, simpleenroll, simplereenroll
 from troth.enrollment.flow import Enrolled, Enrollment, Waiting
+from troth.enrollment.keygen import Generated, serverkeygen
 from troth.enrollment.presented import DEFAULT_LABEL, Presented
 from troth.enrollment.renewal_info import ASK_AGAIN_S, find_window
 from troth.enrollment.uptake import note_fetch
@@ -24,7 +26,17 @@ from troth.gateway.http.answers import answer, failure, misuse, not_found, wrong
 from troth.gateway.http.attempts import FailedAttempts
 from troth.gateway.http.issuers import Issuers
 from troth.gateway.http.posts import address_of, body_of, host_of, objection, peer_of, presented
-from troth.protocols.est import CERTIFICATES_TYPE, CHALLENGE, Operation, parse_path
+from troth.protocols.csr_attributes import CONTENT_TYPE as ATTRIBUTES_TYPE
+from troth.protocols.est import (
+    CERTIFICATES_TYPE,
+    CHALLENGE,
+    ENCRYPTED_KEY_TYPE,
+    KEY_AND_CERTIFICATE_TYPE,
+    KEY_TYPE,
+    Operation,
+    parse_path,
+    render_key_and_certificate,
+)
 from troth.protocols.renewal_info import CONTENT_TYPE as JSON_TYPE
 from troth.protocols.renewal_info import Window, render_renewal_info
 from troth.registry.trust import TrustBundle
@@ -34,6 +46,13 @@ from troth.x509.certificates import certificate_id
 
 _FOR_EXPIRED: Final = frozenset({Operation.SIMPLEREENROLL, Operation.CACERTS, Operation.RENEWAL_INFO})
 """What one is answered whose certificate has expired: how to renew it, and nothing else."""
+
+_Work = Callable[[Enrollment, Presented, bytes], Awaitable[Enrolled | Waiting | Generated]]
+_WORK: Final[Mapping[Operation, _Work]] = {
+    Operation.SIMPLEENROLL: simpleenroll,
+    Operation.SIMPLEREENROLL: simplereenroll,
+    Operation.SERVERKEYGEN: serverkeygen,
+}
 
 log = structlog.get_logger()
 
@@ -81,10 +100,12 @@ class ESTDoor:
                 return await self._enroll(request, operation, label or DEFAULT_LABEL)
             case Operation.RENEWAL_INFO:
                 return await self._renewal_info(request, label or DEFAULT_LABEL)
-            case Operation.FULLCMC | Operation.SERVERKEYGEN:
-                return failure(Fault(Kind.UNSUPPORTED, "this EST operation is not offered here"))
-            case _:
-                return not_found()
+            case Operation.SERVERKEYGEN:
+                return await self._enroll(request, operation, label or DEFAULT_LABEL)
+            case Operation.CSRATTRS:
+                return await self._csrattrs(request, label or DEFAULT_LABEL)
+            case Operation.FULLCMC:
+                return failure(Fault(Kind.UNSUPPORTED, "full CMC is not offered here: use simpleenroll"))
 
     async def _cacerts(self, request: Request) -> Response:
         if request.method not in {"GET", "HEAD"}:
@@ -117,6 +138,19 @@ class ESTDoor:
             return failure(fault, challenge=CHALLENGE)
         return answer(render_renewal_info(window), JSON_TYPE, Retry_After=str(ASK_AGAIN_S))
 
+    async def _csrattrs(self, request: Request, label: str) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            return wrong_method("GET", "HEAD")
+        try:
+            body = await asyncio.to_thread(self._find_attributes, label)
+        except Fault as fault:
+            return failure(fault)
+        return answer(body, ATTRIBUTES_TYPE, cache="no-cache", Content_Transfer_Encoding="base64")
+
+    def _find_attributes(self, label: str) -> bytes:
+        with read(self._db) as connection:
+            return csrattrs(connection, label)
+
     def _find_window(self, shown: Presented) -> Window:
         with read(self._db) as connection:
             return find_window(connection, shown)
@@ -130,8 +164,7 @@ class ESTDoor:
             self._require_patience(request)
             shown = presented(request, label)
             body = await body_of(request)
-            work = simpleenroll if operation is Operation.SIMPLEENROLL else simplereenroll
-            done = await work(self._enrollment, shown, body)
+            done = await _WORK[operation](self._enrollment, shown, body)
         except Fault as fault:
             if fault.kind is Kind.UNAUTHENTICATED and (shown.user or shown.peer_chain):
                 self._attempts.failed(host_of(request))
@@ -153,21 +186,25 @@ class ESTDoor:
             raise Fault(Kind.RATE_LIMITED, "too many proofs from this address have failed", retry_after=wait_s)
 
 
-def _answered(request: Request, operation: Operation, done: Enrolled | Waiting) -> Response:
+def _answered(request: Request, operation: Operation, done: Enrolled | Waiting | Generated) -> Response:
     if isinstance(done, Waiting):
         log.info("enrollment.waits", peer=address_of(request), thing=done.thing, request=done.request_id)
         # RFC 7030, 4.2.3: the client asks again with the same request.
         headers = {"Retry-After": str(max(1, math.ceil(done.retry_after))), "Cache-Control": "no-store"}
         return Response(b"", HTTPStatus.ACCEPTED, headers)
+    enrolled = done.enrolled if isinstance(done, Generated) else done
     log.info(
         "enrollment.granted",
         peer=address_of(request),
         operation=operation.value,
-        thing=done.thing,
-        certificate_id=certificate_id(done.certificate),
-        intent=done.intent_id,
+        thing=enrolled.thing,
+        certificate_id=certificate_id(enrolled.certificate),
+        intent=enrolled.intent_id,
     )
-    return _certificates(render_enrolled(done))
+    if isinstance(done, Generated):
+        kind = ENCRYPTED_KEY_TYPE if done.is_encrypted else KEY_TYPE
+        return answer(render_key_and_certificate(done.key, kind, enrolled.certificate), KEY_AND_CERTIFICATE_TYPE)
+    return _certificates(render_enrolled(enrolled))
 
 
 def _certificates(body: bytes, cache: str = "no-store", **headers: str) -> Response:
