@@ -8,7 +8,7 @@ import structlog
 from troth.errors import Fault
 from troth.journal.change import CHANNEL
 from troth.journal.checkpoints import Signer
-from troth.journal.tail import POLL_S
+from troth.journal.tail import POLL_AT_LEISURE_S
 from troth.store.connect import Database
 from troth.store.watch import watch
 
@@ -23,7 +23,7 @@ async def keep_signed(db: Database, signer: Signer) -> None:
     """Sign after every commit, without end. What cannot be signed is said, loudly, until it can."""
     while True:
         try:
-            async with watch(db, CHANNEL, POLL_S) as commits:
+            async with watch(db, CHANNEL, POLL_AT_LEISURE_S) as commits:
                 while True:
                     signed = await asyncio.to_thread(signer.sign)
                     if signed is not None:

@@ -15,10 +15,12 @@ from troth.store.faults import unavailable
 from troth.store.read import read
 from troth.store.watch import Watch, watch
 
-__all__ = ["POLL_S", "Follower", "head", "read_after"]
+__all__ = ["POLL_AT_LEISURE_S", "POLL_S", "Follower", "head", "read_after"]
 
 POLL_S: Final = 0.05
 """SQLite: seconds between two looks whether anything was committed."""
+POLL_AT_LEISURE_S: Final = 0.25
+"""The same, for what may come a moment later: each look of each follower costs a process that is otherwise idle."""
 
 
 def read_after(db: Database, number: int, limit: int = LIST_ROWS_MAX) -> list[Entry]:

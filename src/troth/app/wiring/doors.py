@@ -15,7 +15,7 @@ from troth.clock import Clock
 from troth.errors import Fault
 from troth.evidence.entry import Entry
 from troth.journal.entries import head
-from troth.journal.tail import Follower
+from troth.journal.tail import POLL_AT_LEISURE_S, Follower
 from troth.registry.issuers import ISSUER_CREATED, ISSUER_RETIRED, ISSUER_REVOKED
 from troth.store.connect import Database
 from troth.store.read import read
@@ -37,7 +37,7 @@ async def keep_shown(db: Database, clock: Clock, make: Callable[[], Callable[[],
             position = await asyncio.to_thread(journal_head, db)
             # What changed between a door's opening and the position just read has been told to nobody.
             (await asyncio.to_thread(make))()
-            async with aclosing(Follower(db, clock, position).entries()) as batches:
+            async with aclosing(Follower(db, clock, position, POLL_AT_LEISURE_S).entries()) as batches:
                 async for entries in batches:
                     if any(map(_changes_doors, entries)):
                         (await asyncio.to_thread(make))()
@@ -51,7 +51,7 @@ async def until_issuers_change(db: Database, clock: Clock, position: int) -> Non
     """Return when an entry after `position` tells that there are other keys to sign with than before."""
     while True:
         try:
-            async with aclosing(Follower(db, clock, position).entries()) as batches:
+            async with aclosing(Follower(db, clock, position, POLL_AT_LEISURE_S).entries()) as batches:
                 async for entries in batches:
                     position = entries[-1].number
                     if any(entry.kind in _CHANGING_KEYS for entry in entries):

@@ -18,7 +18,7 @@ from troth.clock import Clock
 from troth.errors import Fault
 from troth.journal.entries import head
 from troth.journal.record import Entry
-from troth.journal.tail import Follower
+from troth.journal.tail import POLL_AT_LEISURE_S, Follower
 from troth.registry.issuers import ISSUER_REVOKED, Issuer, find_issuer, list_issuers
 from troth.registry.revocations import list_touched_shards
 from troth.registry.states import CRL_CHANGES
@@ -65,7 +65,7 @@ class Publisher:
             try:
                 position, missed = await asyncio.to_thread(self._catch_up)
                 self._touch(missed)
-                async with aclosing(Follower(self._db, self._clock, position).entries()) as batches:
+                async with aclosing(Follower(self._db, self._clock, position, POLL_AT_LEISURE_S).entries()) as batches:
                     async for entries in batches:
                         self._touch(_touched_by(entries))
                         if any(entry.kind == ISSUER_REVOKED for entry in entries):
