@@ -153,6 +153,8 @@ FOREIGN_CRL_BYTES_MAX: Final = 16 * KIB * KIB
 """Bytes of a CRL of a registered CA."""
 ISSUANCES_PER_ISSUER_PER_HOUR_MAX: Final = 1_000_000
 """Certificates that enrollments have one CA sign within an hour."""
+TOKENS_PER_CHANGE_MAX: Final = 1000
+"""Tokens that are made in one change; their ids and things fit one entry of the journal."""
 REQUESTS_WAITING_MAX: Final = 10_000
 """Requests that wait for a person at once."""
 ENROLLMENT_CHARS_MAX: Final = 64 * KIB

@@ -1,5 +1,6 @@
 """``troth ca``: the hierarchy, its next generations and their end."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -10,10 +11,12 @@ from troth.authority.rollover import in_force, obstacles, younger
 from troth.cli.ca_carry import import_, request, sign
 from troth.cli.ca_home import KeyUriOption, OutOption, at_work, hand_over, issuer_row
 from troth.cli.ca_picture import picture, row_of
+from troth.cli.ca_register import activate, code, deactivate, foreign_pem, foreign_row, register
 from troth.cli.ca_rehearse import rehearse
 from troth.cli.output import answer
 from troth.cli.passphrase import PassphraseFileOption
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, WhyOption, opened
+from troth.registry.foreign_issuers import find_foreign_issuer, list_foreign_issuers
 from troth.registry.issuers import chain_of, get_issuer_named
 from troth.registry.uptake import count_dependents, count_uptake, last_expiry, list_behind, list_dependents
 from troth.store.read import read
@@ -32,6 +35,7 @@ def list_(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
     """Show the hierarchy: who certified whom, where the keys are, until when, and how much each has signed."""
     with opened(home) as here, read(here.db) as connection:
         found = overview(connection)
+        foreign = list_foreign_issuers(connection)
     now = here.clock.now()
     rows = [row_of(standing, here.home.path, now) for standing in found.standings]
     names = {standing.issuer.issuer_id: standing.issuer.name for standing in found.standings}
@@ -49,20 +53,31 @@ def list_(home: HomeOption = HOME, as_json: JsonOption = False) -> None:
         ],
         "requests": [{"name": each.name, "purpose": each.purpose.value} for each in found.requests],
         "bundle": found.bundle.digest,
+        "registered": [foreign_row(each) for each in foreign],
     }
-    answer(value, picture(here.settings.site.name, found, here.home.path, now), as_json=as_json)
+    elsewhere = [f"registered: {each.name} ({each.purpose}, {each.state.lower()})" for each in foreign]
+    drawn = picture(here.settings.site.name, found, here.home.path, now)
+    answer(value, "\n".join([drawn, *elsewhere]), as_json=as_json)
 
 
 @app.command()
 def show(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
-    """Show a CA, with its certificate and those above it as PEM."""
+    """Show a CA, with its certificate and those above it as PEM; or one of elsewhere that is registered."""
     with opened(home) as here, read(here.db) as connection:
+        foreign = find_foreign_issuer(connection, name)
+        if foreign is not None:
+            _show(foreign_row(foreign), foreign_pem(foreign), as_json=as_json)
+            return
         issuer = get_issuer_named(connection, name)
         chain = chain_of(connection, issuer.issuer_id)
         found = overview(connection)
     standing = next(each for each in found.standings if each.issuer.issuer_id == issuer.issuer_id)
     row = row_of(standing, here.home.path, here.clock.now())
     pem = "".join(each.public_bytes(Encoding.PEM).decode() for each in chain)
+    _show(row, pem, as_json=as_json)
+
+
+def _show(row: Mapping[str, object], pem: str, *, as_json: bool) -> None:
     lines = [*(f"{key:<11} {value}" for key, value in row.items() if value is not None), pem.strip()]
     answer({**row, "pem": pem}, "\n".join(lines), as_json=as_json)
 
@@ -173,6 +188,10 @@ app.command("import")(import_)
 app.command()(request)
 app.command()(sign)
 app.command()(rehearse)
+app.command()(code)
+app.command()(register)
+app.command()(deactivate)
+app.command()(activate)
 
 
 def _uptake_text(value: dict[str, object], laggards: list[dict[str, str]]) -> str:

@@ -8,18 +8,21 @@ import typer
 
 from troth.cli.output import answer, answer_table
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, duration, opened
+from troth.cli.token_import import import_
 from troth.enrollment import tokens
 from troth.enrollment.tokens import Token
 from troth.journal.change import change
 from troth.store.read import read
 
 app = typer.Typer()
+app.command("import")(import_)
 
 
 @app.command()
 def create(
     thing: Annotated[str, typer.Option("--thing", help="The thing that may enroll with it.")],
     ttl: Annotated[str, typer.Option("--ttl", metavar="TIME", help="How long it is good for: 15m, 12h, 7d.")] = "15m",
+    profile: Annotated[str, typer.Option("--profile", help="The profile of its certificate.")] = "device",
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -27,7 +30,7 @@ def create(
     with opened(home) as here:
         limits = here.settings.limits.resolve()
         with change(here.db, here.clock, here.actor) as changing:
-            made = tokens.create_token(changing, thing, duration(ttl), limits=limits)
+            made = tokens.create_token(changing, thing, duration(ttl), profile=profile, limits=limits)
         row = _row(made.token, here.clock.now())
     # The secret alone on stdout, so that a script can catch it; pass it on by a file or a pipe, never as an argument.
     answer({**row, "token": made.secret}, made.secret, as_json=as_json)
