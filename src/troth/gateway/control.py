@@ -4,7 +4,7 @@ Knows no wire. While the database does not answer, nobody new is let in, and liv
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from itertools import islice
@@ -50,13 +50,17 @@ class Control:
         roster: Roster,
         unknown_state_for: timedelta,
         poll_s: float = POLL_S,
+        *,
+        also: Sequence[Callable[[Sequence[Entry]], None]] = (),
     ) -> None:
+        """`also` are told of the same entries, and must not wait."""
         self._db = db
         self._clock = clock
         self._poll_s = poll_s
         self._principals = principals
         self._roster = roster
         self._unknown_state_for = unknown_state_for
+        self._also = also
         self.position = 0
         """The number of the last journal entry that has been acted on."""
         self._follower: Follower | None = None
@@ -122,6 +126,8 @@ class Control:
 
     def _take(self, entries: Sequence[Entry]) -> None:
         self._unsettled |= self._principals.apply(entries)
+        for told in self._also:
+            told(entries)
         for entry in entries:
             if entry.kind in _ENDINGS:
                 for connection in self._roster.bound_to(entry.subject):

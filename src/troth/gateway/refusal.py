@@ -98,6 +98,10 @@ def breach(kind: Kind) -> Reason:
     return _BREACHES.get(kind, Reason.PROTOCOL_ERROR)
 
 
+THEIRS: Final = frozenset({Reason.CLIENT_DISCONNECT, Reason.CLIENT_GONE})
+"""The endings that are the device's own."""
+
+
 class Refusal(Fault):
     """A peer is not let in, or may not stay.
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from troth.clock import Clock
+from troth.enrollment.conclusions import Conclusions
+from troth.enrollment.hook import Hooks
+from troth.enrollment.provisioning import Provisioning
 from troth.errors import Fault, Kind
 from troth.gateway.admission import Admission
 from troth.gateway.control import Control
@@ -16,12 +19,13 @@ from troth.gateway.first_use import FirstUses
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.listener import Door
 from troth.gateway.mqtt.names import Names
+from troth.gateway.mqtt.provisioning import Desk
 from troth.gateway.mqtt.upstream import Broker, Upstream
 from troth.gateway.principals import Principals
 from troth.gateway.refusal import Reason
 from troth.gateway.report import Report
 from troth.gateway.roster import Roster
-from troth.limits import Limits
+from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
 from troth.names import Realm
 from troth.store.connect import Database
 from troth.tls.server import ClientAuth, ServerTLS
@@ -41,6 +45,15 @@ class Options:
     """How long live sessions go on while the database does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Issuing:
+    """What provisioning needs beside the database."""
+
+    public_url: str
+    ring: Callable[[], object]
+    """Wakes the authority, and never blocks."""
+
+
 class Gateway:
     """A gateway at work. `admission` and `report` are for the other doors of the same process."""
 
@@ -55,6 +68,7 @@ class Gateway:
         self._first_uses = first_uses
         self._clock = clock
         self._door = door
+        self._desk = gate.desk
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -94,6 +108,8 @@ class Gateway:
                 await task
         await self.report.close()
         self._principals.close()
+        if self._desk is not None:
+            await asyncio.to_thread(self._desk.close)
 
     def _run(self, part: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(part))
@@ -119,8 +135,11 @@ async def serve(
     listening: socket.socket,
     worker: str,
     options: Options,
+    issuing: Issuing | None = None,
 ) -> Gateway:
     """Return a gateway that accepts on `listening` and passes on to `broker`. `worker` names it among all workers.
+
+    Without `issuing` devices are not provisioned here.
 
     Raises `Fault`: misconfigured, bad key, unavailable.
     """
@@ -129,7 +148,12 @@ async def serve(
     upstream = Upstream(broker, limits.packet_bytes)
     principals = Principals(db, limits)
     roster, first_uses = Roster(principals), FirstUses(db, clock)
-    control = Control(db, clock, principals, roster, options.unknown_state_for)
+    conclusions = Conclusions()
+    control = Control(db, clock, principals, roster, options.unknown_state_for, also=(conclusions.apply,))
+    desk = None
+    if issuing is not None:
+        ring, wait_s = issuing.ring, ENROLLMENT_WAIT_S_MAX
+        desk = Desk(Provisioning(db, clock, realm, limits, issuing.public_url, conclusions, ring, Hooks(), wait_s))
     gate = Gate(
         admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses.notice),
         roster=roster,
@@ -138,6 +162,7 @@ async def serve(
         report=Report(db, clock, worker, limits),
         limits=limits,
         drops_denied=options.drops_denied,
+        desk=desk,
     )
     gateway = Gateway(gate, control, principals, first_uses, clock, Door(gate, server_tls, limits))
     await gateway.start(listening)

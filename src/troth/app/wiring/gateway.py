@@ -6,10 +6,11 @@ from functools import partial
 
 from troth.app.wiring.doors import keep_shown
 from troth.app.wiring.parts import GRACE_S, Job, Ready, listening, parts, server_tls, until, worker_name
+from troth.authority.bell import ring
 from troth.clock import SystemClock
 from troth.gateway.http.serve import serve_http
 from troth.gateway.mqtt.upstream import Broker
-from troth.gateway.serve import Options
+from troth.gateway.serve import Issuing, Options
 from troth.gateway.serve import serve as serve_mqtt
 from troth.gateway.witness import Witness
 from troth.tls.server import ClientAuth
@@ -34,6 +35,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                 drops_denied=settings.gateway.on_denied_publish == "drop",
                 unknown_state_for=settings.gateway.unknown_state_for,
             ),
+            issuing=Issuing(settings.site.public_url, partial(ring, home.doorbell)),
         )
         try:
             doors = await serve_http(

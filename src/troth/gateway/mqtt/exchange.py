@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from troth.errors import PeerFault
+from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL, pass_to_broker, pass_to_device
+from troth.gateway.mqtt.denying import NO_POLICY, deny
+from troth.gateway.mqtt.ended import Ended
 from troth.gateway.mqtt.names import Names
+from troth.gateway.mqtt.own_topics import OwnTopics, accepted
 from troth.gateway.mqtt.subscriptions import Subscriptions
 from troth.gateway.refusal import Reason
 from troth.gateway.report import Denials, Report
 from troth.limits import TOPICS_JUDGED_MAX, Limits
-from troth.policy.actions import Action, request_resource
-from troth.policy.decision import Outcome
+from troth.policy.actions import Action
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import (
     Disconnect,
@@ -30,30 +33,17 @@ from troth.protocols.mqtt import (
     Subscribe,
     Unsuback,
     Unsubscribe,
+    build_publish,
     render,
 )
 
 _PING_REQUEST: Final = render(Pingreq())
 _PING_RESPONSE: Final = render(Pingresp())
-_DISCONNECT: Final = render(Disconnect())
-# Two of three packets of a QoS 1 flow are these, so they are not worth a call of the general writer.
-_PUBACK: Final = b"\x40\x02"
-_PUBREC: Final = b"\x50\x02"
-_PUBREL: Final = b"\x62\x02"
-_PUBCOMP: Final = b"\x70\x02"
+DISCONNECT: Final = render(Disconnect())
 
 TOO_MANY_FILTERS: Final = "too-many-filters"
 TOO_MANY_SUBSCRIPTIONS: Final = "too-many-subscriptions"
-NO_POLICY: Final = "policy"
-
-
-class Ended(Exception):
-    """The conversation is over. What was put out before still goes."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-        self.detail = detail
+NOT_SUBSCRIBED: Final = "not-subscribed"
 
 
 class Exchange:
@@ -68,6 +58,7 @@ class Exchange:
         "_good",
         "_grant",
         "_names",
+        "_own",
         "_pongs_kept",
         "_published",
         "_subscribed",
@@ -77,7 +68,9 @@ class Exchange:
         "to_device",
     )
 
-    def __init__(self, grant: Grant, names: Names, denials: Denials, limits: Limits, *, drops: bool) -> None:
+    def __init__(
+        self, grant: Grant, names: Names, own: OwnTopics, denials: Denials, limits: Limits, *, drops: bool
+    ) -> None:
         """`drops` says that a denied PUBLISH is dropped and counted; otherwise it ends the connection, as on AWS."""
         self.to_broker: list[bytes] = []
         self.to_device: list[bytes] = []
@@ -86,11 +79,12 @@ class Exchange:
         self._subscribed = 0
         self._grant = grant
         self._names = names
+        self._own = own
         self._denials = denials
         self._drops = drops
         self._filters_max = limits.filters_per_subscribe_max
         self._good: set[str] = set()
-        self._subscriptions = Subscriptions(limits.subscriptions_per_connection_max)
+        self._subscriptions = Subscriptions(limits.subscriptions_per_connection_max, own.subscribe)
         self._dropped: set[int] = set()
         self._withheld: set[int] = set()
         self._pongs_kept = 0
@@ -166,29 +160,49 @@ class Exchange:
         self._good.add(topic)
         return True
 
-    def _deny_publish(self, packet: Publish) -> None:
+    def _keep_publish(self, packet: Publish) -> None:
+        """Keep a message from the broker: it is for the gateway itself, or denied."""
+        is_asked = self._own.is_request(packet.topic) and not packet.retain and self._grant.may_publish(packet.topic)
+        # Of QoS 2 it may be said again until it is over.
         if not (packet.qos == 2 and packet.packet_id in self._dropped):
-            self._tell_publish(packet)
-        if not self._drops:
+            (self._ask if is_asked else self._tell_publish)(packet)
+        if not is_asked and not self._drops:
             raise Ended(Reason.PUBLISH_DENIED)
         if packet.qos == 1:
-            self.to_device.append(_PUBACK + packet.packet_id.to_bytes(2))
+            self.to_device.append(PUBACK + packet.packet_id.to_bytes(2))
         elif packet.qos == 2:
             self._dropped.add(packet.packet_id)
-            self.to_device.append(_PUBREC + packet.packet_id.to_bytes(2))
+            self.to_device.append(PUBREC + packet.packet_id.to_bytes(2))
+
+    def _ask(self, packet: Publish) -> None:
+        self._published += 1
+        # What nobody would hear is not begun: a private key would be made for nobody.
+        where = accepted(packet.topic)
+        if self._own.is_heard(where) and self._grant.may_receive(where):
+            self._own.ask(packet.topic, packet.payload)
+        else:
+            deny(self._denials, self._grant, "receive.denied", Action.RECEIVE, where, NOT_SUBSCRIBED)
+
+    def answer(self, topic: str, payload: bytes) -> None:
+        """Give the device a message of the gateway's own, if it listens there and may receive it."""
+        if self._own.is_heard(topic) and self._grant.may_receive(topic):
+            self.to_device.append(build_publish(topic, payload).raw)
+            self._delivered += 1
 
     def _tell_publish(self, packet: Publish) -> None:
         action = Action.PUBLISH
         if self._grant.may_publish(packet.topic) and self._names.topic_problem(packet.topic) is None:
             action = Action.RETAIN_PUBLISH
-        self._deny("publish.denied", action, packet.topic, self._names.topic_problem(packet.topic))
+        deny(
+            self._denials, self._grant, "publish.denied", action, packet.topic, self._names.topic_problem(packet.topic)
+        )
 
     def _pubrel_from_device(self, packet: Pubrel) -> None:
         if packet.packet_id in self._dropped:
             self._dropped.discard(packet.packet_id)
-            self.to_device.append(_PUBCOMP + packet.packet_id.to_bytes(2))
+            self.to_device.append(PUBCOMP + packet.packet_id.to_bytes(2))
         else:
-            self.to_broker.append(_PUBREL + packet.packet_id.to_bytes(2))
+            self.to_broker.append(PUBREL + packet.packet_id.to_bytes(2))
 
     def _subscribe(self, packet: Subscribe) -> None:
         try:
@@ -202,18 +216,19 @@ class Exchange:
             self.to_device.append(render(split.answer))
 
     def _filter_objection(self, place: int, topic_filter: str) -> str | None:
-        problem: str | None = self._names.filter_problem(topic_filter)
+        problem: str | None = None if self._own.is_own(topic_filter) else self._names.filter_problem(topic_filter)
         if problem is None and place >= self._filters_max:
             problem = TOO_MANY_FILTERS
         if problem is None and self._grant.may_subscribe(topic_filter):
             return None
-        self._deny("subscribe.denied", Action.SUBSCRIBE, topic_filter, problem)
+        deny(self._denials, self._grant, "subscribe.denied", Action.SUBSCRIBE, topic_filter, problem)
         return problem or NO_POLICY
 
     def _no_room(self, topic_filter: str) -> None:
-        self._deny("subscribe.denied", Action.SUBSCRIBE, topic_filter, TOO_MANY_SUBSCRIPTIONS)
+        deny(self._denials, self._grant, "subscribe.denied", Action.SUBSCRIBE, topic_filter, TOO_MANY_SUBSCRIPTIONS)
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:
+        self._own.unsubscribe(packet.topic_filters)
         forward = self._subscriptions.drop(packet, lambda each: self._names.filter_problem(each) is None)
         if forward is not None:
             self.to_broker.append(render(forward))
@@ -221,7 +236,7 @@ class Exchange:
             self.to_device.append(render(Unsuback(packet.packet_id)))
 
     def _disconnect(self, _: Disconnect) -> None:
-        self.to_broker.append(_DISCONNECT)
+        self.to_broker.append(DISCONNECT)
         raise Ended(Reason.CLIENT_DISCONNECT)
 
     # From the broker.
@@ -231,19 +246,19 @@ class Exchange:
 
     def _deny_delivery(self, packet: Publish) -> None:
         """Keep a message from the device, and answer the broker in its place so that its flow goes on."""
-        self._deny("receive.denied", Action.RECEIVE, packet.topic, None)
+        deny(self._denials, self._grant, "receive.denied", Action.RECEIVE, packet.topic, None)
         if packet.qos == 1:
-            self.to_broker.append(_PUBACK + packet.packet_id.to_bytes(2))
+            self.to_broker.append(PUBACK + packet.packet_id.to_bytes(2))
         elif packet.qos == 2:
             self._withheld.add(packet.packet_id)
-            self.to_broker.append(_PUBREC + packet.packet_id.to_bytes(2))
+            self.to_broker.append(PUBREC + packet.packet_id.to_bytes(2))
 
     def _pubrel_from_broker(self, packet: Pubrel) -> None:
         if packet.packet_id in self._withheld:
             self._withheld.discard(packet.packet_id)
-            self.to_broker.append(_PUBCOMP + packet.packet_id.to_bytes(2))
+            self.to_broker.append(PUBCOMP + packet.packet_id.to_bytes(2))
         else:
-            self.to_device.append(_PUBREL + packet.packet_id.to_bytes(2))
+            self.to_device.append(PUBREL + packet.packet_id.to_bytes(2))
 
     def _suback(self, packet: Suback) -> None:
         try:
@@ -258,31 +273,13 @@ class Exchange:
         else:
             self.to_device.append(_PING_RESPONSE)
 
-    def _deny(self, event: str, action: Action, name: str, problem: str | None) -> None:
-        """Tell of a denial: what policy says comes before what speaks against the name itself."""
-        decision = self._grant.decide(action, name)
-        if decision.allowed and problem is not None:
-            outcome, reason, detail = Outcome.IMPLICIT_DENY, str(problem), ""
-            resource = request_resource(action, name)
-        else:
-            outcome, reason, detail, resource = decision.outcome, NO_POLICY, decision.reason, decision.resource
-        self._denials.tell(event, action, resource, outcome, reason, detail)
-
-
-def _to_broker(head: bytes) -> Callable[[Exchange, Any], None]:
-    return lambda exchange, packet: exchange.to_broker.append(head + packet.packet_id.to_bytes(2))
-
-
-def _to_device(head: bytes) -> Callable[[Exchange, Any], None]:
-    return lambda exchange, packet: exchange.to_device.append(head + packet.packet_id.to_bytes(2))
-
 
 _FROM_DEVICE: Final[Mapping[type[Packet], Callable[[Exchange, Any], None]]] = {
-    Publish: Exchange._deny_publish,
-    Puback: _to_broker(_PUBACK),
-    Pubrec: _to_broker(_PUBREC),
+    Publish: Exchange._keep_publish,
+    Puback: pass_to_broker(PUBACK),
+    Pubrec: pass_to_broker(PUBREC),
     Pubrel: Exchange._pubrel_from_device,
-    Pubcomp: _to_broker(_PUBCOMP),
+    Pubcomp: pass_to_broker(PUBCOMP),
     Subscribe: Exchange._subscribe,
     Unsubscribe: Exchange._unsubscribe,
     Pingreq: Exchange._pingreq,
@@ -290,10 +287,10 @@ _FROM_DEVICE: Final[Mapping[type[Packet], Callable[[Exchange, Any], None]]] = {
 }
 _FROM_BROKER: Final[Mapping[type[Packet], Callable[[Exchange, Any], None]]] = {
     Publish: Exchange._deny_delivery,
-    Puback: _to_device(_PUBACK),
-    Pubrec: _to_device(_PUBREC),
+    Puback: pass_to_device(PUBACK),
+    Pubrec: pass_to_device(PUBREC),
     Pubrel: Exchange._pubrel_from_broker,
-    Pubcomp: _to_device(_PUBCOMP),
+    Pubcomp: pass_to_device(PUBCOMP),
     Suback: Exchange._suback,
     Unsuback: Exchange._unsuback,
     Pingresp: Exchange._pingresp,

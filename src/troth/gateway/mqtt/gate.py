@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from troth.gateway.admission import Admission
 from troth.gateway.mqtt.names import Names
+from troth.gateway.mqtt.provisioning import Desk
 from troth.gateway.mqtt.upstream import Upstream
 from troth.gateway.report import Report
 from troth.gateway.roster import Roster
@@ -22,3 +23,5 @@ class Gate:
     limits: Limits
     drops_denied: bool
     """A denied PUBLISH is dropped and counted; otherwise it ends the connection, as on AWS."""
+    desk: Desk | None = None
+    """Where devices are provisioned; None where that is not offered."""

@@ -27,7 +27,8 @@ class NameProblem(StrEnum):
 
     TOO_LONG = "topic-too-long"
     RESERVED = "topic-reserved"
-    """Its first level begins with ``$`` and is not ``$aws``: there brokers keep their own switches and messages."""
+    """Its first level begins with ``$`` and is not ``$aws``: there brokers keep their own switches and messages. Or it
+    is, or reaches, what the gateway itself answers."""
     NOT_CARRIED = "topic-not-carried"
     """It holds a character that the broker would read as something else, or not take at all."""
     SHARED = "shared-subscription"
@@ -54,7 +55,13 @@ def upstream_client_id(owner: Owner, client_id: str) -> str:
     return digest.hexdigest()
 
 
+ASSIGNED: Final = "troth-"
+"""How a client id begins that the gateway gives to a device without one."""
+
 _PASSED: Final = "$aws"
+OWN: Final = ("$aws/certificates/", "$aws/provisioning-templates/")
+"""How topics begin that the gateway itself answers: they have no place at the broker."""
+_OWN_LEVELS: Final = frozenset({"certificates", "provisioning-templates", "+", "#"})
 _SHARE: Final = "$share/"
 
 # What "should not" be in a text (section 1.5.3): control characters and code points that are no characters. A broker
@@ -113,6 +120,9 @@ class Names:
             return NameProblem.TOO_LONG
         first = name.partition("/")[0]
         if first.startswith("$") and first != _PASSED:
+            return NameProblem.RESERVED
+        # A filter that reaches over them would let a neighbour listen, and the broker speak in the gateway's name.
+        if first == _PASSED and name[len(_PASSED) + 1 :].partition("/")[0] in _OWN_LEVELS:
             return NameProblem.RESERVED
         if not _NO_TEXT.isdisjoint(name):
             return NameProblem.NOT_CARRIED

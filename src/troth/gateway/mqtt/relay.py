@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from troth.gateway.mqtt.exchange import Ended, Exchange
+from troth.gateway.mqtt.ended import Ended
+from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link
 from troth.gateway.refusal import Reason
 from troth.limits import KIB, Limits
@@ -74,6 +75,11 @@ class Relay:
     def from_broker(self, packets: list[Packet]) -> Ending | None:
         """Take what the broker sent."""
         return self._pass(self._exchange.from_broker, packets)
+
+    def answer(self, topic: str, payload: bytes) -> None:
+        """Give the device a message of the gateway's own, on its own connection."""
+        self._exchange.answer(topic, payload)
+        self._send()
 
     def device_slow(self, since_s: float | None) -> None:
         """The device takes no more since `since_s`: nothing is taken for it from the broker. None: it has caught up."""

@@ -7,20 +7,22 @@ connected to the broker.
 import asyncio
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, cast
+from typing import cast
 
 import structlog
 
 from troth.errors import Fault, Kind
 from troth.gateway.admission import Admitted, remembered
 from troth.gateway.grants import Peer
-from troth.gateway.mqtt.exchange import Exchange
+from troth.gateway.mqtt.exchange import DISCONNECT, Exchange
 from troth.gateway.mqtt.gate import Gate
+from troth.gateway.mqtt.names import ASSIGNED
+from troth.gateway.mqtt.provisioning import Counter
 from troth.gateway.mqtt.relay import Ending, Relay, honoured_keep_alive_s
 from troth.gateway.mqtt.states import State, entered
 from troth.gateway.mqtt.upstream import Link
 from troth.gateway.principals import Known
-from troth.gateway.refusal import Reason, Refusal, breach
+from troth.gateway.refusal import THEIRS, Reason, Refusal, breach
 from troth.gateway.report import Denials, Who
 from troth.keys.randomness import random_id
 from troth.limits import UPSTREAM_WAIT_S_MAX
@@ -29,7 +31,6 @@ from troth.protocols.mqtt import (
     Connack,
     ConnackCode,
     Connect,
-    Disconnect,
     Packet,
     Reader,
     Role,
@@ -39,13 +40,6 @@ from troth.protocols.mqtt import (
 )
 from troth.tls.server import PeerTLS
 
-ASSIGNED: Final = "troth-"
-"""How a client id begins that the gateway gives to a device without one."""
-
-_DISCONNECT: Final = render(Disconnect())
-_THEIRS: Final = frozenset({Reason.CLIENT_DISCONNECT, Reason.CLIENT_GONE})
-"""The endings that are the device's own."""
-
 log = structlog.get_logger()
 
 
@@ -54,6 +48,7 @@ class Session(asyncio.Protocol):
 
     _admitted: Admitted
     _connect: Connect
+    _counter: Counter
     _denials: Denials
     _exchange: Exchange
     _link: Link
@@ -85,8 +80,7 @@ class Session(asyncio.Protocol):
         tls: PeerTLS = transport.get_extra_info("tls")
         assert tls.certificate_id is not None, "the door lets nobody in without one"
         host, port = transport.get_extra_info("peername")[:2]
-        version = tls.version.removeprefix("TLSv")
-        self._peer = Peer(tls.certificate_id, host, port, tls.server_name, version)
+        self._peer = Peer(tls.certificate_id, host, port, tls.server_name, tls.version.removeprefix("TLSv"))
         self._denials = Denials(self._gate.report, Who(random_id(), self._peer.address, self._peer.certificate_id))
         self._transport.set_write_buffer_limits(high=self._gate.limits.write_queue_bytes_max)
         self._gate.roster.enter(self)
@@ -167,10 +161,13 @@ class Session(asyncio.Protocol):
             raise Refusal(Reason.WILL_DENIED, action=Action.PUBLISH, resource=resource, detail=problem)
         self._take_admission(known, gate.admission.admit(known, self._peer, connect))
         self._connect = connect
-        self._exchange = Exchange(self._admitted.grant, gate.names, self._denials, gate.limits, drops=gate.drops_denied)
+        self._counter = Counter(gate.desk, self._denials.who, gate.limits)
+        own, limits, drops = self._counter.topics, gate.limits, gate.drops_denied
+        self._exchange = Exchange(self._admitted.grant, gate.names, own, self._denials, limits, drops=drops)
         keep_alive_s = honoured_keep_alive_s(connect, gate.limits)
         self._link = gate.upstream.prepare(self, connect, self._admitted.upstream_client_id, keep_alive_s)
         self._relay = Relay(self._transport, self._link, self._exchange, keep_alive_s, gate.limits)
+        self._counter.open(self._relay.answer)
         self._enter(State.CONNECTING)
         gate.roster.bind(self)
         return self._link
@@ -228,7 +225,7 @@ class Session(asyncio.Protocol):
             admitted = self._gate.admission.admit(known, self._peer, self._connect)
         except Refusal as refusal:
             if refusal.silences_will:
-                self._link.write(_DISCONNECT)
+                self._link.write(DISCONNECT)
             self.end(refusal.reason, refusal.detail or "")
             return
         if admitted.owner != self._admitted.owner:
@@ -258,8 +255,8 @@ class Session(asyncio.Protocol):
         """End the connection, if it has not ended; who is not let in yet is told so."""
         if self._state is State.CLOSED:
             return
-        if self._state is State.LIVE or reason in _THEIRS:
-            self._gate.report.closed(self._denials.who, reason, detail, ours=reason not in _THEIRS)
+        if self._state is State.LIVE or reason in THEIRS:
+            self._gate.report.closed(self._denials.who, reason, detail, ours=reason not in THEIRS)
             self._close(reason)
         else:
             resource = f"certificate/{self.certificate_id}"
@@ -284,6 +281,7 @@ class Session(asyncio.Protocol):
         self._enter(State.CLOSED)
         self._gate.roster.leave(self)
         if before in {State.CONNECTING, State.LIVE}:
+            self._counter.close()
             self._exchange.count(self._gate.report)
             self._denials.tick()
             # Without a DISCONNECT, unless the device itself sent one: its will is the broker's to publish.

@@ -24,10 +24,12 @@ class Split:
 class Subscriptions:
     """The filters that a connection holds and its SUBSCRIBEs that wait for the broker, at most `held_max` of either."""
 
-    __slots__ = ("_held", "_held_max", "_waiting")
+    __slots__ = ("_held", "_held_max", "_take_here", "_waiting")
 
-    def __init__(self, held_max: int) -> None:
+    def __init__(self, held_max: int, take_here: Callable[[str], int | None] = lambda _: None) -> None:
+        """`take_here` returns the code for a filter that the gateway itself serves, None for any other."""
         self._held_max = held_max
+        self._take_here = take_here
         self._held: set[str] = set()
         self._waiting: dict[int, tuple[tuple[str, ...], list[int | None]]] = {}
 
@@ -46,14 +48,15 @@ class Subscriptions:
         for place, wanted in enumerate(packet.subscriptions):
             code: int | None = SUBSCRIPTION_REFUSED
             if objection(place, wanted.topic_filter) is None:
-                if self._take(wanted.topic_filter):
+                code = self._take_here(wanted.topic_filter)
+                if code is None and self._take(wanted.topic_filter):
                     forwarded.append(wanted)
-                    code = None
-                else:
+                elif code is None:
+                    code = SUBSCRIPTION_REFUSED
                     full(wanted.topic_filter)
             codes.append(code)
         if not forwarded:
-            return Split(None, Suback(packet.packet_id, (SUBSCRIPTION_REFUSED,) * len(codes)))
+            return Split(None, Suback(packet.packet_id, tuple(code for code in codes if code is not None)))
         self._waiting[packet.packet_id] = (tuple(each.topic_filter for each in forwarded), codes)
         return Split(Subscribe(packet.packet_id, tuple(forwarded)), None)
 

@@ -7,6 +7,7 @@ from tests.fixtures.reports import RecordingReport
 
 from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.names import Flavour, Names
+from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.report import Denials, Who
 from troth.limits import DEFAULT, Limits
 from troth.names import Realm
@@ -15,6 +16,7 @@ from troth.policy.context import ConnectionContext
 from troth.policy.document import parse_document
 from troth.policy.engine import Grant, make_grant
 from troth.protocols.mqtt import Packet, Publish, Reader, Role, build_publish
+from troth.protocols.provisioning import Topic
 from troth.x509.certificates import CertificateAttributes
 
 OPEN = allow(["iot:Publish", "iot:Receive"], "topic/open/*")
@@ -30,11 +32,15 @@ def grant(*statements: dict[str, object]) -> Grant:
 class Sides:
     """An exchange and what came out of it on either side."""
 
-    def __init__(self, *statements: dict[str, object], drops: bool = False, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, *statements: dict[str, object], drops: bool = False, limits: Limits = DEFAULT, offers: bool = False
+    ) -> None:
+        self.asked: list[tuple[Topic, str, bytes]] = []
+        own = OwnTopics((lambda *asked: self.asked.append(asked)) if offers else None, 2)
         self.report = RecordingReport()
         self.denials = Denials(self.report, Who("c1", "127.0.0.1:1"))
         self.exchange = Exchange(
-            grant(*(statements or (OPEN, SUBSCRIBE))), Names(Flavour.NATS, 64), self.denials, limits, drops=drops
+            grant(*(statements or (OPEN, SUBSCRIBE))), Names(Flavour.NATS, 64), own, self.denials, limits, drops=drops
         )
 
     def device(self, *packets: Packet) -> None:

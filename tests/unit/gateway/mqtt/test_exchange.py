@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.fixtures.mqtt import allow, deny
 from tests.unit.gateway.mqtt.sides import OPEN, Sides, grant, message
 
-from troth.gateway.mqtt.exchange import Ended
+from troth.gateway.mqtt.ended import Ended
 from troth.gateway.refusal import Reason
 from troth.limits import DENIALS_LOGGED_PER_SECOND_MAX
 from troth.protocols.mqtt import (

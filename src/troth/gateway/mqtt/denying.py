@@ -1,0 +1,21 @@
+"""Telling of a denial in an exchange: what policy says comes before what speaks against the name itself."""
+
+from typing import Final
+
+from troth.gateway.report import Denials
+from troth.policy.actions import Action, request_resource
+from troth.policy.decision import Outcome
+from troth.policy.engine import Grant
+
+NO_POLICY: Final = "policy"
+
+
+def deny(denials: Denials, grant: Grant, event: str, action: Action, name: str, problem: str | None) -> None:
+    """Tell that `action` on `name` was denied; `problem` is what speaks against it beside policy."""
+    decision = grant.decide(action, name)
+    if decision.allowed and problem is not None:
+        outcome, reason, detail = Outcome.IMPLICIT_DENY, str(problem), ""
+        resource = request_resource(action, name)
+    else:
+        outcome, reason, detail, resource = decision.outcome, NO_POLICY, decision.reason, decision.resource
+    denials.tell(event, action, resource, outcome, reason, detail)
