@@ -5,7 +5,7 @@ Knows neither database nor transport. The name of an enrollment is the label of 
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -146,6 +146,7 @@ def parse_definition(text: str) -> Definition:
         table = TomlTable(tomllib.loads(text), document=_DOCUMENT)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Fault(Kind.MALFORMED, "the enrollment is not TOML", hint=str(error)) from error
+    described = [way for way in Way if way is not Way.TOKEN and way in table]
     definition = Definition(
         name=table.text("name"),
         profile=parse_policy_name(table.text("profile")),
@@ -159,7 +160,7 @@ def parse_definition(text: str) -> Definition:
         approval=_approval(table.table(Way.APPROVAL)),
         limits=_limits(table.table("limits")),
     )
-    _check_options(definition, table)
+    _check_options(definition, described)
     table.finish()
     _check(definition)
     return definition
@@ -227,11 +228,10 @@ def _optional(table: TomlTable, key: str) -> frozenset[str] | None:
     return frozenset(table.texts(key)) if key in table else None
 
 
-def _check_options(definition: Definition, table: TomlTable) -> None:
+def _check_options(definition: Definition, described: Sequence[Way]) -> None:
     """Refuse options of ways that are not asked for: who wrote them believes that they count."""
-    for way in Way:
-        if way is not Way.TOKEN and way in table:
-            _require(way in definition.proofs, way, "is not among the proofs", f'add "{way}" to proofs')
+    for way in described:
+        _require(way in definition.proofs, way, "is not among the proofs", f'add "{way}" to proofs')
 
 
 def _check(definition: Definition) -> None:
