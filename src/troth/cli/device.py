@@ -11,7 +11,7 @@ from troth.cli.output import answer, say
 from troth.clock import Clock, SystemClock, parse_duration
 from troth.device.connection import ConnectionFault
 from troth.device.endpoint import EST_PORT, MQTT_PORT, Address, Endpoint, parse_address, parse_server_name
-from troth.device.enroll import Wanted
+from troth.device.enroll import Enrolled, Wanted
 from troth.device.enroll import enroll as enroll_device
 from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.mqtt import Client, connect
@@ -86,6 +86,7 @@ def enroll(
     done = enroll_device(identity, wanted, _read_token(token_file), clock)
     if done.resumed:
         say("finished an enrollment that had been cut short")
+    _tell_clock(done)
     value = {**_row(done.identity, clock), "resumed": done.resumed}
     until = done.identity.certificate.not_valid_after_utc
     answer(value, f"enrolled {thing}, until {until:%Y-%m-%d %H:%M} UTC; identity in {identity}", as_json=as_json)
@@ -109,6 +110,7 @@ def renew(
     done = renew_device(identity, clock, key)
     if done.resumed:
         say("finished a renewal that had been cut short")
+    _tell_clock(done)
     value = {**_row(done.identity, clock), "resumed": done.resumed}
     until = done.identity.certificate.not_valid_after_utc
     answer(value, f"renewed {done.identity.thing}, until {until:%Y-%m-%d %H:%M} UTC", as_json=as_json)
@@ -211,6 +213,11 @@ def show(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> No
         *(["unfinished    an enrollment was cut short; run it again"] if row["unfinished"] else []),
     ]
     answer(row, "\n".join(lines), as_json=as_json)
+
+
+def _tell_clock(done: Enrolled) -> None:
+    if done.clock_ahead is not None:
+        say(f"this device's clock is wrong by {abs(done.clock_ahead)}: the home's was gone by")
 
 
 def _subscribe(client: Client, filters: list[str], qos: int) -> None:

@@ -86,17 +86,21 @@ class Credential(Protocol):
 
 
 def dial(
-    address: Address, server_name: str, roots: Sequence[x509.Certificate], own: Credential | None = None
-) -> socket.socket:
+    address: Address,
+    server_name: str,
+    roots: Sequence[x509.Certificate],
+    own: Credential | None = None,
+    *,
+    checks_time: bool = True,
+) -> tls.Connection:
     """Return a TLS connection to `address`, whose server has proven by `roots` to be `server_name`.
 
     `own` names the key and the certificate that are shown when the server asks. Under TLS 1.3 a server that refuses
-    them says so at the first read only. Raises `ConnectionFault`; `Fault` (bad key) when `own` cannot be used.
+    them says so at the first read only. Without `checks_time` its certificate need not be valid now. Raises
+    `ConnectionFault`; `Fault` (bad key) when `own` cannot be used.
     """
-    if own is None:
-        context = tls.client_context(roots)
-    else:
-        context = tls.client_context(roots, chain_path=own.chain_file, key_path=own.key_file)
+    chain, key = (own.chain_file, own.key_file) if own is not None else (None, None)
+    context = tls.client_context(roots, chain_path=chain, key_path=key, checks_time=checks_time)
     try:
         connection = tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
         # An acknowledgement must not wait for the server's TCP to acknowledge what went before it (40 ms on Linux).

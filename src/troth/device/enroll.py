@@ -6,8 +6,8 @@ Knows EST only through `est`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -15,6 +15,7 @@ from cryptography import x509
 from troth.clock import Clock
 from troth.device.endpoint import Endpoint
 from troth.device.est import ESTServer
+from troth.device.home_time import HomeTime
 from troth.device.identity import (
     Identity,
     Settings,
@@ -68,6 +69,8 @@ class Enrolled:
     identity: Identity
     resumed: bool
     """Whether an enrollment that had been cut short was brought to its end."""
+    clock_ahead: timedelta | None = None
+    """How far the home's time is ahead of this device's, where this device's was too wrong to be gone by."""
 
 
 def enroll(path: Path, wanted: Wanted, token: str, clock: Clock) -> Enrolled:
@@ -79,13 +82,14 @@ def enroll(path: Path, wanted: Wanted, token: str, clock: Clock) -> Enrolled:
     this thing and a client, or that `wanted.trust` does not lead to; expired where the clocks disagree.
     """
     endpoint = wanted.endpoint
-    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), wanted.trust)
+    time = HomeTime(clock, wanted.trust)
+    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), wanted.trust, time)
 
     def ask(request: bytes) -> Sequence[x509.Certificate]:
         # The answer is the certificate alone (RFC 7030, 4.2.3); what leads to it is asked for (4.1).
         return (*server.simple_enroll(request, wanted.thing, token), *server.ca_certificates())
 
-    return enroll_by(path, wanted, ask, clock)
+    return replace(enroll_by(path, wanted, ask, time), clock_ahead=time.ahead)
 
 
 def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock, attempt: Attempt | None = None) -> Enrolled:

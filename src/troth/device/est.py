@@ -15,6 +15,7 @@ from cryptography import x509
 
 from troth.device.connection import ConnectionFault, Credential, dial
 from troth.device.endpoint import Address
+from troth.device.home_time import HomeTime
 from troth.errors import Fault, Kind, PeerFault
 from troth.limits import EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX, RETRY_AFTER_S_MAX
 from troth.protocols import problem
@@ -31,10 +32,13 @@ from troth.protocols.est import (
 )
 from troth.protocols.renewal_info import Window, parse_renewal_info
 from troth.tls import client as tls
+from troth.x509.certificates import parse_certificate
 
 _POSTED: Final = {"Content-Type": REQUEST_TYPE, "Content-Transfer-Encoding": "base64"}
 TAG_CHARS_MAX: Final = 128
 _SECONDS_DIGITS_MAX: Final = 9
+_OF_TIME: Final = frozenset(("expired", "not-yet-valid"))
+"""Our own verdicts on a server that a clock may be to blame for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class ESTServer:
     address: Address
     server_name: str
     roots: tuple[x509.Certificate, ...]
+    time: HomeTime | None = None
+    """What is corrected where the device's clock lets the server's certificate not be valid; None: nothing is."""
 
     def ca_certificates(self) -> tuple[x509.Certificate, ...]:
         """Return the issuers of the home, in any order; the caller trusts none of them for that (section 4.1.3).
@@ -108,12 +114,48 @@ class ESTServer:
             return content
         raise _fault(status, told.get("Retry-After"), content)
 
+    def _dial(self, own: Credential | None) -> tls.Connection:
+        """Connect to a server whose certificate is valid now, by this device's clock or by the home's."""
+        time = self.time
+        if time is None or time.ahead is None:
+            try:
+                return dial(self.address, self.server_name, self.roots, own)
+            except ConnectionFault as fault:
+                if time is None or fault.refusal.word not in _OF_TIME:
+                    raise
+            self._ask_time(time)
+        connection = dial(self.address, self.server_name, self.roots, own, checks_time=False)
+        try:
+            time.require_valid(_shown_by(connection))
+        except Fault:
+            connection.close()
+            raise
+        return connection
+
+    def _ask_time(self, time: HomeTime) -> None:
+        """Ask for what is public, and go by the time of the answer. Nothing secret is sent."""
+        connection = http.client.HTTPConnection(self.server_name, self.address.port)
+        sock = dial(self.address, self.server_name, self.roots, checks_time=False)
+        connection.sock = sock
+        try:
+            server = _shown_by(sock)
+            connection.request("HEAD", CACERTS_PATH, headers={"Connection": "close"})
+            time.correct(connection.getresponse().getheader("Date"), server)
+        except OSError as error:
+            raise ConnectionFault(self.address, tls.refusal(error)) from error
+        except http.client.HTTPException as error:
+            raise PeerFault(
+                Kind.MALFORMED, f"what answers at {self.address} does not speak HTTP", detail=repr(error)
+            ) from error
+        finally:
+            connection.close()
+
     def _ask(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, own: Credential | None
     ) -> tuple[int, Message, bytes]:
         """Ask once, over a connection of its own; return status, headers and body."""
         connection = http.client.HTTPConnection(self.server_name, self.address.port)
-        connection.sock = dial(self.address, self.server_name, self.roots, own)
+        connection.sock = self._dial(own)
         try:
             connection.request(method, path, body, {**headers, "Connection": "close"})
             response = connection.getresponse()
@@ -144,6 +186,10 @@ def _fault(status: int, retry_after: str | None, content: bytes) -> Fault:
         return PeerFault(Kind.MALFORMED, f"the home answered with HTTP status {status}, which EST has no use for")
     said = problem.parse(status, content)
     return Fault(said.kind, f"the home refused: {said.message}", hint=said.hint, retry_after=wait_s)
+
+
+def _shown_by(connection: tls.Connection) -> x509.Certificate:
+    return parse_certificate(tls.server_certificate(connection))
 
 
 def _is_tag(text: str) -> bool:

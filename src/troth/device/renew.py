@@ -5,6 +5,7 @@ the home takes both until the new one is used at its MQTT door. RFC 7030 section
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
@@ -12,6 +13,7 @@ from cryptography import x509
 from troth.clock import Clock
 from troth.device.enroll import Enrolled, Wanted, enroll_by
 from troth.device.est import ESTServer
+from troth.device.home_time import HomeTime
 from troth.device.identity import open_identity
 from troth.device.slots import Slot, Slots
 from troth.errors import Fault, Kind
@@ -27,7 +29,8 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> En
     """
     identity = open_identity(path)
     endpoint = identity.endpoint
-    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust)
+    time = HomeTime(clock, (*identity.trust, identity.certificate))
+    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time)
 
     def ask(request: bytes) -> Sequence[x509.Certificate]:
         # Looked up now that the folder is held: another process may have gone over to the other slot before.
@@ -47,7 +50,7 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> En
         algorithm or read_key(identity.slot.key_file, None).algorithm,
         _names(identity.certificate),
     )
-    return enroll_by(path, wanted, ask, clock, attempt)
+    return replace(enroll_by(path, wanted, ask, time, attempt), clock_ahead=time.ahead)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -15,7 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from troth.errors import Fault, Kind
 from troth.tls.refusals import Refusal, refusal
 
-__all__ = ["Refusal", "client_context", "connect", "last_words", "refusal"]
+__all__ = ["Connection", "Refusal", "client_context", "connect", "last_words", "refusal", "server_certificate"]
+
+Connection = ssl.SSLSocket
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of X509_VERIFY_PARAM_set_flags(3), for which `ssl` has no name."""
 
 
 def client_context(
@@ -25,11 +29,13 @@ def client_context(
     key_path: Path | None = None,
     passphrase: bytes | None = None,
     alpn: Sequence[str] = (),
+    checks_time: bool = True,
 ) -> ssl.SSLContext:
     """Return a context that trusts `roots` (certificates, or PEM) and nothing else.
 
     `chain_path` is a PEM file with our own certificate and those above it, `key_path` its key's, unlocked by
-    `passphrase`.
+    `passphrase`. Without `checks_time` certificates count that are not valid now: whoever connects must look at
+    `server_certificate`.
 
     Raises:
         Fault: MISCONFIGURED when the roots are none or unreadable; BAD_KEY when certificate and key cannot be used.
@@ -37,6 +43,8 @@ def client_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False
+    if not checks_time:
+        context.verify_flags |= _NO_CHECK_TIME
     pem = roots if isinstance(roots, bytes) else b"".join(root.public_bytes(Encoding.PEM) for root in roots)
     try:
         context.load_verify_locations(cadata=pem.decode("ascii"))
@@ -52,6 +60,11 @@ def client_context(
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
+
+
+def server_certificate(connection: ssl.SSLSocket) -> bytes:
+    """Return the certificate that the server has shown, in DER."""
+    return connection.getpeercert(binary_form=True) or b""
 
 
 def connect(host: str, port: int, context: ssl.SSLContext, server_name: str, timeout_s: float) -> ssl.SSLSocket:
