@@ -25,6 +25,7 @@ _OPTIONS = {
     "credentials-command": "shell command that prints a user and a password on two lines, run for each new request",
     "waiting-command": "the same for a request that waits for a person (offer: waiting)",
     "offers": "what the server offers, with commas between: " + ", ".join(Offer),
+    "waiting-label": "the label below which it waits",
     "label": "a label that the server serves (offer: label)",
     "subject": "subject of requests after RFC 4514, by default CN={user}",
     "only": "names of the checks to perform, with commas between",
@@ -98,6 +99,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         offers,
         options.label,
         credentials_of(options.waiting_command) if options.waiting_command else None,
+        options.waiting_label,
         lambda user: x509.Name.from_rfc4514_string(pattern.replace("{user}", user)),
     )
 

@@ -9,12 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
+from cryptography.x509.name import _ASN1Type
 from tests.conformance.est.wire import Identity
 
 REQUEST_TYPE: Final = "application/pkcs10"
 Key = ec.EllipticCurvePrivateKey
 Spoil = Callable[[bytes], bytes]
 """Makes a body of a request in DER."""
+DECRYPT_KEY_ID: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.2.54")
+"""AsymmetricDecryptKeyIdentifier (RFC 7030 section 4.4.1.2)."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -23,16 +26,32 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def request(
-    key: ec.EllipticCurvePrivateKey, subject: x509.Name, *, dns_names: Sequence[str] = (), ca: bool = False
+    key: ec.EllipticCurvePrivateKey,
+    subject: x509.Name,
+    *,
+    dns_names: Sequence[str] = (),
+    ca: bool = False,
+    to_own_key: bool = False,
 ) -> bytes:
-    """Return a CSR in DER; `ca` asks for a CA's basic constraints and key usage."""
+    """Return a CSR in DER.
+
+    `ca` asks for a CA's basic constraints and key usage; `to_own_key` to encrypt what the server makes to this key.
+    """
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     if dns_names:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in dns_names]), False)
     if ca:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         builder = builder.add_extension(signing_usage(), critical=True)
+    if to_own_key:
+        # `cryptography` makes strings of text of what it is not told to make octets.
+        builder = builder.add_attribute(DECRYPT_KEY_ID, key_id(key.public_key()), _tag=_ASN1Type.OctetString)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def key_id(public_key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return a subject key identifier (RFC 5280 section 4.2.1.2, the first method)."""
+    return x509.SubjectKeyIdentifier.from_public_key(public_key).digest
 
 
 def signing_usage() -> x509.KeyUsage:

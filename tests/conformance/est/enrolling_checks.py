@@ -180,7 +180,8 @@ def enroll_retry_after(target: Target) -> None:
     assert target.settings.waiting is not None
     credentials = target.settings.waiting()
     _key, csr = target.request(credentials.user)
-    answer = target.post(asking.on_one_line(csr), credentials=credentials)
+    label = target.settings.waiting_label
+    answer = target.post(asking.on_one_line(csr), credentials=credentials, label=label)
     expect(answer.status == 202, f"a request that waits is answered {answer.status}")
     expect(bool(answer.headers.get("retry-after")), "202 comes without Retry-After")
 

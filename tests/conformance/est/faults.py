@@ -92,7 +92,9 @@ FAULTS: Final = MappingProxyType(
         # keys and attributes
         "keys-for-anybody": {"keygen-auth-required"},
         "keys-in-clear-text": {"keygen-form"},
-        "key-of-another": {"keygen-key-matches"},
+        "key-of-another": {"keygen-key-matches", "keygen-encrypted"},
+        "never-encrypts": {"keygen-never-in-clear"},
+        "encrypts-to-another": {"keygen-encrypted"},
         "one-key-for-all": {"keygen-new-keys"},
         "attributes-of-wrong-type": {"csrattrs-content-type"},
         "attributes-in-words": {"csrattrs-form"},

@@ -10,11 +10,14 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
-from tests.conformance.est.asking import new_key
+from tests.conformance.est.asking import DECRYPT_KEY_ID, key_id, new_key
+from tests.conformance.est.enveloping import seal
 from tests.conformance.est.faulty_ca import DAY, USED_SERIAL, Hierarchy, Spoiled
 
 PKCS7: Final = "application/pkcs7-mime; smime-type=certs-only"
+SEALED: Final = "application/pkcs7-mime; smime-type=server-generated-key"
 WAITING: Final = "waiting"
 _CN: Final = x509.NameOID.COMMON_NAME
 _ATTRIBUTES: Final = bytes.fromhex("300b06092a864886f70d010907")
@@ -123,7 +126,11 @@ class Registrar:
         private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         if self._has("keys-in-clear-text"):
             return Reply(200, private, {"Content-Type": "application/pkcs8"})
-        parts = (("application/pkcs8", private), (PKCS7, pkcs7.serialize_certificates([certificate], Encoding.DER)))
+        kind, own = "application/pkcs8", request.public_key()
+        if _is_to_own_key(request) and isinstance(own, ec.EllipticCurvePublicKey) and not self._has("never-encrypts"):
+            whom = new_key().public_key() if self._has("encrypts-to-another") else own
+            kind, private = SEALED, seal(private, whom, key_id(own))
+        parts = ((kind, private), (PKCS7, pkcs7.serialize_certificates([certificate], Encoding.DER)))
         text = "".join(
             f"--next\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n"
             f"{base64.b64encode(der).decode()}\r\n"
@@ -210,6 +217,10 @@ def _extension(
         return request.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
+
+
+def _is_to_own_key(request: x509.CertificateSigningRequest) -> bool:
+    return any(each.oid == DECRYPT_KEY_ID for each in request.attributes)
 
 
 def _name(subject: x509.Name) -> str:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.conformance.est import asking
 from tests.conformance.est.checking import DENIED, check, expect
 from tests.conformance.est.cms import Unreadable, certificates_in, decode, elements
+from tests.conformance.est.enveloping import open_envelope
 from tests.conformance.est.target import Blocked, Offer, Target
 from tests.conformance.est.wire import Answer
 
@@ -27,8 +28,12 @@ class Part:
 
 
 def _made(target: Target) -> Answer:
+    return _made_for(target, asking.new_key(), is_encrypted=False)
+
+
+def _made_for(target: Target, key: asking.Key, *, is_encrypted: bool) -> Answer:
     credentials = target.settings.credentials()
-    _key, csr = target.request(credentials.user)
+    csr = asking.request(key, target.settings.subject(credentials.user), to_own_key=is_encrypted)
     return target.post(asking.on_one_line(csr), "serverkeygen", credentials=credentials)
 
 
@@ -91,6 +96,31 @@ def keygen_new_keys(target: Target) -> None:
     """Two requests get two keys."""
     one, other = (_pair(_made(target))[0] for _ in range(2))
     expect(one != other, "a private key was handed out twice")
+
+
+@check("RFC 7030 4.4.1.2, 4.4.2", Offer.SERVERKEYGEN)
+def keygen_never_in_clear(target: Target) -> None:
+    """Who asks for encryption gets no key in clear: encrypted, or none."""
+    answer = _made_for(target, asking.new_key(), is_encrypted=True)
+    if not answer.is_success:
+        expect(answer.is_refusal or answer.status == 501, f"a key to be encrypted is answered {answer.status}")
+        return
+    for part in _parts(answer):
+        expect(part.content_type != "application/pkcs8", "the key that was to be encrypted comes in clear")
+
+
+@check("RFC 7030 4.4.2, RFC 5652 6", Offer.SERVERKEYGEN, Offer.ENCRYPTED_KEYS)
+def keygen_encrypted(target: Target) -> None:
+    """The key comes in EnvelopedData that the key named in the request opens, and is the certificate's."""
+    own = asking.new_key()
+    answer = _made_for(target, own, is_encrypted=True)
+    parts = _parts(answer)
+    if answer.status != 200 or len(parts) != 2 or parts[0].content_type == "application/pkcs8":
+        raise Blocked(f"serverkeygen is answered {answer.status}, without an encrypted key")
+    expect(parts[0].smime_type == "server-generated-key", f"its smime-type is {parts[0].smime_type or 'not told'}")
+    inner = serialization.load_der_private_key(open_envelope(decode(parts[0].body), own), None)
+    certified = certificates_in(parts[1].body)[0].public_key()
+    expect(asking.spki(inner.public_key()) == asking.spki(certified), "the certificate is for another key")
 
 
 @check("RFC 7030 4.5.2, RFC 9908", Offer.CSRATTRS)

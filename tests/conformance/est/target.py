@@ -27,6 +27,8 @@ class Offer(StrEnum):
 
     SIMPLEREENROLL = "simplereenroll"
     SERVERKEYGEN = "serverkeygen"
+    ENCRYPTED_KEYS = "encrypted-keys"
+    """serverkeygen encrypts the key to a P-256 key that the request names (RFC 7030 section 4.4.1.2)."""
     CSRATTRS = "csrattrs"
     FULLCMC = "fullcmc"
     LABEL = "label"
@@ -58,6 +60,8 @@ class Settings:
     label: str | None = None
     waiting: Callable[[], Credentials] | None = None
     """Returns such whose request waits for a person."""
+    waiting_label: str | None = None
+    """The label below which it does."""
     subject: Callable[[str], x509.Name] = field(
         default=lambda user: x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, user)])
     )

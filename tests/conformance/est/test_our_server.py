@@ -12,12 +12,15 @@ from tests.conformance.est.target import Offer, Settings, Target
 from tests.conformance.est.wire import Credentials, Wire
 from tests.fixtures.doors import RunningDoors
 
+from troth.enrollment.definitions import BUILT_IN
+from troth.enrollment.enrollments import create_enrollment, update_enrollment
 from troth.enrollment.presented import DEFAULT_LABEL
 from troth.enrollment.tokens import create_token
 from troth.journal.change import change
 from troth.testing.authority import ACTOR, TestAuthority
 
-OFFERED = frozenset({Offer.SIMPLEREENROLL, Offer.LABEL, Offer.BOUND_NAMES, Offer.CLIENT_AUTH})
+OFFERED = frozenset(Offer) - {Offer.FULLCMC}
+WAITING = "by-hand"
 _numbers = itertools.count(1)
 
 pytestmark = pytest.mark.slow
@@ -29,13 +32,18 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     with TestAuthority(folder) as site:
         doors = RunningDoors(site, folder / "bell")
 
+        with change(site.db, site.clock, ACTOR) as changing:
+            update_enrollment(changing, BUILT_IN + 'server_keys = "any"\n')
+            by_hand = BUILT_IN.replace(DEFAULT_LABEL, WAITING).replace('["token"]', '["token", "approval"]')
+            create_enrollment(changing, by_hand)
+
         def credentials() -> Credentials:
             thing = f"lamp-{next(_numbers)}"
             site.thing(thing)
             with change(site.db, site.clock, ACTOR) as changing:
                 return Credentials(thing, create_token(changing, thing, timedelta(minutes=15)).secret)
 
-        settings = Settings(site.root, credentials, OFFERED, DEFAULT_LABEL)
+        settings = Settings(site.root, credentials, OFFERED, DEFAULT_LABEL, credentials, WAITING)
         try:
             with Wire(f"https://localhost:{doors.https}", Path(site.root_file)) as wire:
                 yield Target(settings, wire)
