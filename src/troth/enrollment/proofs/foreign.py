@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from sqlalchemy import Connection
 
@@ -77,6 +78,9 @@ def issuer_of(
 
     A CA that has given its CRL must tell by it of every certificate on the way. Raises `PeerFault`.
     """
+    # A signature is whole octets: with unused bits, the same one would make other certificates of one.
+    if not leaf.public_bytes(Encoding.DER).endswith(b"\x00" + leaf.signature):
+        raise _no_issuer()
     constraints = find_extension(leaf, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
         raise _no_issuer()
@@ -93,7 +97,7 @@ def issuer_of(
 
 
 def _no_issuer() -> PeerFault:
-    return PeerFault(Kind.UNAUTHENTICATED, "it is a CA's, or no CA is registered")
+    return PeerFault(Kind.UNAUTHENTICATED, "it is no device's, or no CA is registered")
 
 
 def name_facts(leaf: x509.Certificate) -> dict[str, str]:

@@ -1,0 +1,146 @@
+"""Each way of proving, by itself: certificates with any byte changed, keys that are somebody's, too much at once."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.fixtures.enrolling import new_token
+from tests.fixtures.strangers import OPERATOR, Maker, enrollment, register
+
+from troth.authority.settle import issue
+from troth.enrollment.presented import Presented
+from troth.enrollment.proofs.claim import Approval, Proof
+from troth.enrollment.proofs.combined import EnrollmentClaim
+from troth.enrollment.requests import file_request, list_requests
+from troth.enrollment.retention import prune
+from troth.errors import Fault, Kind
+from troth.journal.change import change
+from troth.keys.file import generate
+from troth.registry.keys_seen import block_key, find_key, take_keys
+from troth.store.read import read
+from troth.testing.authority import TestAuthority, new_request
+from troth.testing.clock import FakeClock
+from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.requests import Request
+
+CAMERAS = 'name = "cameras"\nprofile = "device"\nproofs = ["idevid"]\n[thing]\nname = "cam-{serial}"\ncreate = true\n'
+BULBS = 'name = "bulbs"\nprofile = "device"\nproofs = ["claim"]\n[thing]\nname = "{request}"\ncreate = true\n'
+
+
+def prove(authority: TestAuthority, presented: Presented, request: Request) -> Proof:
+    with read(authority.db) as connection:
+        return EnrollmentClaim(presented).prove(connection, authority.clock.now(), request)
+
+
+def refused(authority: TestAuthority, presented: Presented, request: Request) -> str:
+    with pytest.raises(Fault) as caught:
+        prove(authority, presented, request)
+    assert caught.value.kind is Kind.UNAUTHENTICATED
+    return caught.value.detail or ""
+
+
+def a_request(name: str) -> Request:
+    return new_request(generate(KeyAlgorithm.P256), name)
+
+
+def changed(data: bytes) -> Iterator[bytes]:
+    for place in range(len(data)):
+        yield data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    for length in range(0, len(data), 5):
+        yield data[:length]
+
+
+def test_a_makers_certificate_with_any_byte_changed_proves_nothing(authority: TestAuthority, tmp_path: Path) -> None:
+    maker = Maker.new(tmp_path, authority.clock.now())
+    register(authority, maker)
+    enrollment(authority, CAMERAS)
+    der, request = maker.device("A1").certificate.public_bytes(Encoding.DER), a_request("cam-A1")
+    for bad in changed(der):
+        refused(authority, Presented(peer_chain=(bad,), is_stranger=True, label="cameras"), request)
+    # The very certificate, unless TLS took it for one of ours.
+    refused(authority, Presented(peer_chain=(der,), label="cameras"), request)
+    good = prove(authority, Presented(peer_chain=(der,), is_stranger=True, label="cameras"), request)
+    assert (good.thing, good.method, good.intent_id) == ("cam-A1", "idevid", None)
+
+
+def test_a_claim_with_any_byte_changed_or_expired_proves_nothing(authority: TestAuthority) -> None:
+    enrollment(authority, BULBS)
+    claim = issue(
+        authority.db,
+        authority.clock,
+        authority.door(),
+        OPERATOR,
+        profile="claim",
+        request=a_request("batch-7"),
+        name="batch-7",
+        method="test",
+        proof={},
+        public_url=authority.public_url,
+    )
+    der, request = claim.public_bytes(Encoding.DER), a_request("bulb-1")
+    for bad in changed(der):
+        refused(authority, Presented(peer_chain=(bad,), label="bulbs"), request)
+    refused(authority, Presented(peer_chain=(der,), is_stranger=True, label="bulbs"), request)
+    refused(authority, Presented(peer_chain=(der,), is_expired=True, label="bulbs"), request)
+    assert prove(authority, Presented(peer_chain=(der,), label="bulbs"), request).thing == "bulb-1"
+
+
+def test_a_token_of_another_profile_is_not_this_enrollments(authority: TestAuthority) -> None:
+    other = 'name = "plain"\nprofile = "device"\nproofs = ["token"]\n'
+    enrollment(authority, other)
+    secret = new_token(authority)
+    assert prove(authority, Presented(user="lamp-1", password=secret, label="plain"), a_request("lamp-1")).thing
+    reason = refused(authority, Presented(user="lamp-1", label="plain"), a_request("lamp-1"))
+    assert reason == "no token was shown"
+
+
+KEY, OTHER = "a" * 64, "b" * 64
+
+
+def test_a_key_is_one_things_and_stays_its_own(authority: TestAuthority) -> None:
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        assert take_keys(changing, [(KEY, "lamp-1"), (KEY, "lamp-1")]) == [None, None]
+        told = take_keys(changing, [(KEY, "lamp-2"), (OTHER, "lamp-2"), (KEY, "lamp-1"), (OTHER, "lamp-3")])
+        changing.record("test", "test")
+    assert [fault.kind if fault else None for fault in told] == [Kind.BAD_KEY, None, None, Kind.BAD_KEY]
+    assert told[0] is not None
+    assert "lamp" not in told[0].message
+    assert "that of thing 'lamp-1', asked for by 'lamp-2'" in (told[0].detail or "")
+
+
+def test_a_key_that_is_blocked_is_nobodys(authority: TestAuthority) -> None:
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        take_keys(changing, [(KEY, "lamp-1")])
+        for digest in (KEY, OTHER, KEY):
+            block_key(changing, digest, "keyCompromise")
+        told = take_keys(changing, [(KEY, "lamp-1"), (OTHER, "lamp-2"), (OTHER, None), ("c" * 64, None)])
+    assert [fault is not None for fault in told] == [True, True, True, False]
+    with read(authority.db) as connection:
+        found = find_key(connection, KEY)
+    assert found is not None
+    assert (found.thing, found.blocked_at is not None) == ("lamp-1", True)
+
+
+def test_no_more_wait_for_a_person_than_a_person_can_see(
+    authority: TestAuthority, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    monkeypatch.setattr("troth.enrollment.requests.REQUESTS_WAITING_MAX", 2)
+    approval = Approval("asked", None, timedelta(hours=1), 5.0)
+
+    def ask(thing: str) -> None:
+        with change(authority.db, authority.clock, f"device:{thing}") as changing:
+            file_request(changing, Proof("approval", thing, "device", {}, None), approval, a_request(thing))
+
+    ask("lamp-1")
+    ask("lamp-2")
+    with pytest.raises(Fault) as caught:
+        ask("lamp-3")
+    assert (caught.value.kind, caught.value.retry_after) == (Kind.UNAVAILABLE, 5.0)
+    clock.advance(timedelta(hours=1))
+    ask("lamp-3")
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        assert prune(changing, changing.at + timedelta(seconds=1)) is False
+    with read(authority.db) as connection:
+        assert [each.thing for each in list_requests(connection)] == ["lamp-3"]
