@@ -16,6 +16,7 @@ from troth.authority.status.publish import CRLDoor
 from troth.authority.status.serve import AUTHORITY
 from troth.clock import Clock
 from troth.enrollment import retention as enrollment_retention
+from troth.enrollment.ownerships import end_ownerships
 from troth.enrollment.renewal import sweep_unused
 from troth.errors import Fault
 from troth.journal.change import change
@@ -65,11 +66,20 @@ def _end_unused_renewals(db: Database, clock: Clock) -> None:
             more = sweep_unused(changing)
 
 
+def _end_ownerships(db: Database, clock: Clock) -> None:
+    """Revoke what was made for claim certificates and became nobody's in time."""
+    more = True
+    while more:
+        with change(db, clock, AUTHORITY) as changing:
+            more = end_ownerships(changing)
+
+
 def duties(crl_door: CRLDoor, keep_expired: timedelta) -> tuple[Duty, ...]:
     """Return all duties; `keep_expired` is how long what has expired stays."""
     return (
         Duty("let-go", 3600.0, partial(_let_go, keep_expired)),
         Duty("forget-dead-workers", 60.0, _forget_dead_workers),
+        Duty("end-ownerships", 60.0, _end_ownerships),
         Duty("end-unused-renewals", 3600.0, _end_unused_renewals),
         Duty("publish-crls", 60.0, partial(_publish_crls, crl_door)),
     )

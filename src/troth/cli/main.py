@@ -21,6 +21,7 @@ NOUNS: Final[dict[str, str]] = {
     "profile": "Certificate profiles: what a kind of certificate may hold",
     "enrollment": "Who may come, how they prove it and what they get",
     "token": "One-time enrollment tokens",
+    "template": "Provisioning templates: what is made of a device that asks",
     "request": "Devices that wait for a person's word",
     "decision": "What the gateway decided, and why",
     "session": "Who is connected now",

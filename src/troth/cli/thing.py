@@ -6,6 +6,7 @@ import typer
 
 from troth.cli.output import answer, answer_table, say
 from troth.cli.server import HOME, HomeOption, JsonOption, LimitOption, opened
+from troth.cli.thing_import import import_
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.policy.attachment import TargetKind
@@ -15,6 +16,7 @@ from troth.registry.things import Thing
 from troth.store.read import read
 
 app = typer.Typer()
+app.command("import")(import_)
 
 
 @app.command()

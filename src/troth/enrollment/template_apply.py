@@ -3,7 +3,7 @@
 Policies are attached to the thing, so that they outlive the certificate. What exists is overridden as the plan says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -38,7 +38,7 @@ def apply_plan(
     """
     thing = _thing(change, plan.thing)
     if certificate_id is not None and plan.certificate is not None:
-        if not again and _is_enrolled(change, thing.name, certificate_id):
+        if not again and is_enrolled(change, thing.name, {certificate_id}):
             hint = "let the template say so: troth template update NAME --again"
             raise Fault(Kind.CONFLICT, f"thing {thing.name!r} has a certificate", hint=hint)
         _certificate(change, plan.certificate, thing.name, certificate_id, profile)
@@ -69,10 +69,11 @@ def _replaces(override: Override, there: object, wanted: object, what: str) -> b
     return override is Override.REPLACE
 
 
-def _is_enrolled(change: Change, thing: str, certificate_id: str) -> bool:
+def is_enrolled(change: Change, thing: str, besides: Collection[str]) -> bool:
+    """Say whether a thing has a certificate that lets it in, or could again, besides those with these ids."""
     held = all_certificates(change.connection, Search(thing=thing))
     return any(
-        row.certificate_id != certificate_id and row.state in _IN_FORCE and row.not_after > change.at for row in held
+        row.certificate_id not in besides and row.state in _IN_FORCE and row.not_after > change.at for row in held
     )
 
 
