@@ -20,6 +20,7 @@ from tests.conformance.est.target import Offer, Settings, Target
 from tests.conformance.est.wire import Credentials, Wire
 
 FAULTS_MIN = 25
+PAGE = Path(__file__).parents[3] / "docs" / "est-conformance.md"
 OFFERED = frozenset(Offer) - {Offer.FULLCMC}
 _numbers = itertools.count(1)
 
@@ -72,6 +73,7 @@ def test_a_fault_is_found_by_its_checks_and_no_other(server: FaultyServer, targe
 
 def test_every_check_is_proven_by_a_fault() -> None:
     assert len(FAULTS) >= FAULTS_MIN
+    assert f"one of {len(FAULTS)} seeded faults" in PAGE.read_text()
     assert set().union(*FAULTS.values()) == {each.name for each in CHECKS}
 
 
