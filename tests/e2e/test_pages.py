@@ -48,3 +48,24 @@ def test_issuing(tmp_path: Path) -> None:
     things = [json.loads(line)["thing"] for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert things == ["lamp-2", "lamp-3"]
     assert len(list((tmp_path / "fleet").iterdir())) == 2
+
+
+@pytest.mark.needs("curl")
+def test_est(tmp_path: Path) -> None:
+    said = run_page("est.md", tmp_path, {name: value for name, value in ELSEWHERE.items() if "HTTPS" not in name})
+    assert "id-smime-aa-61" in said or "1.2.840.113549.1.9.16.2.61" in said
+    assert "subject=CN = lamp-1" in said or "subject=CN=lamp-1" in said
+    assert '"suggestedWindow"' in said
+
+
+@pytest.mark.needs("curl")
+def test_enrollment(tmp_path: Path) -> None:
+    said = run_page(
+        "enrollment.md", tmp_path, {name: value for name, value in ELSEWHERE.items() if "HTTPS" not in name}
+    )
+    for thing in ("lamp-1", "cam-A17", "bulb-1", "bulb-2", "guest-1"):
+        assert f"subject=CN = {thing}" in said or f"subject=CN={thing}" in said
+    # Another request with a spent token, and another key for a bulb that is somebody's.
+    assert said.count("urn:troth:fault:unauthenticated") == 2
+    assert "202" in said
+    assert (tmp_path / "tokens.csv").read_text().count("\n") == 3
