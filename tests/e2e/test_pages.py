@@ -69,3 +69,16 @@ def test_enrollment(tmp_path: Path) -> None:
     assert said.count("urn:troth:fault:unauthenticated") == 2
     assert "202" in said
     assert (tmp_path / "tokens.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.needs("mosquitto_pub")
+def test_provisioning_a_fleet(tmp_path: Path) -> None:
+    # The page names the port of the MQTT listener.
+    elsewhere = {name: where for name, where in ELSEWHERE.items() if not name.endswith("MQTT")}
+    said = run_page("provisioning.md", tmp_path, elsewhere)
+    assert "lamp-42 is in" in said
+    assert '"Server":"https://down.example"' in said
+    assert "some lines were refused" in said
+    first, second = (json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines())
+    assert (first["thing"], first["line"]) == ("lamp-100", 1)
+    assert (second["error"]["kind"], second["line"]) == ("rejected", 2)
