@@ -120,6 +120,15 @@ class Enrollment:
             return claim.prove(connection, self._clock.now(), request)
 
     def _begin(self, claim: Claim, request: Request) -> _Begun | Waiting:
+        try:
+            return self._begin_once(claim, request)
+        except Fault as fault:
+            if fault.kind is not Kind.CONFLICT:
+                raise
+        # Another request has made the same thing at the same moment: now it is there to be looked at.
+        return self._begin_once(claim, request)
+
+    def _begin_once(self, claim: Claim, request: Request) -> _Begun | Waiting:
         # Whoever proves nothing is turned away without a turn at the one writer of the database.
         proof = self._look(claim, request)
         check_wishes(request, proof.thing, proof.alternative_names)

@@ -55,11 +55,10 @@ def admit(change: Change, thing: str, newcomer: Newcomer) -> None:
         change.record(THING_BOUND, thing, thing=thing, credential=newcomer.bound_to)
 
 
-def find_binding(connection: Connection, thing: str) -> Binding | None:
-    """Return what the thing is bound to, or None."""
-    row = connection.execute(
-        select(_COLUMNS.credential, _COLUMNS.bound_at).where(_COLUMNS.thing == thing)
-    ).one_or_none()
+def find_binding(connection: Connection, thing: str, *, lock: bool = False) -> Binding | None:
+    """Return what the thing is bound to, or None; with `lock` (in a change) nobody else changes that meanwhile."""
+    statement = select(_COLUMNS.credential, _COLUMNS.bound_at).where(_COLUMNS.thing == thing)
+    row = connection.execute(statement.with_for_update() if lock else statement).one_or_none()
     return None if row is None else Binding(*row)
 
 

@@ -15,7 +15,7 @@ from troth.authority.intents import Intent, IntentState, find_intent, find_reque
 from troth.enrollment.definitions import Definition, Way
 from troth.enrollment.enrollments import get_enrollment
 from troth.enrollment.limits import count
-from troth.enrollment.newcomers import find_binding
+from troth.enrollment.newcomers import Binding, find_binding
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import Approval, Newcomer, Proof, not_proven
 from troth.enrollment.proofs.claim_certificate import ClaimCertificateWay
@@ -60,13 +60,15 @@ class EnrollmentClaim:
         if not definition.thing.admits(thing):
             raise not_proven(f"thing {thing!r} may not come to enrollment {definition.name!r}")
         credential = _credential(definition, shown)
+        # Before anything is looked up that another request for the same thing may be changing at this moment.
+        bound = find_binding(connection, thing, lock=lock)
         evidence: dict[str, object] = {"enrollment": definition.name}
         for each in shown.values():
             evidence.update(each.evidence)
         spent = [each.intent_id for each in shown.values() if each.intent_id is not None]
         earlier = spent[0] if spent else _earlier(connection, at, request, thing, "+".join(definition.proofs), evidence)
         if earlier is None:
-            _require_own(connection, thing, credential)
+            _require_own(connection, thing, bound, credential)
         approval = None
         if Way.APPROVAL in definition.proofs and earlier is None:
             earlier, approval, approved = self._decided(connection, at, request, definition, thing, lock=lock)
@@ -151,14 +153,13 @@ def _credential(definition: Definition, shown: Mapping[Way, Shown]) -> str | Non
     return found[0]
 
 
-def _require_own(connection: Connection, thing: str, credential: str | None) -> None:
+def _require_own(connection: Connection, thing: str, bound: Binding | None, credential: str | None) -> None:
     """Refuse who takes a thing that is bound to somebody else, was enrolled in another way, or has been withdrawn.
 
     What an operator has taken from a thing, nobody gets back by a proof that was not made for it in person.
     """
     if credential is None:
         return
-    bound = find_binding(connection, thing)
     if bound is not None and not bound.is_open and bound.credential != credential:
         raise not_proven(f"thing {thing!r} is bound to {bound.credential}, not to {credential}")
     if bound is None and find_thing(connection, thing) is None:
