@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from troth.authority.intents import Intent, IntentState, find_intents
+from troth.authority.intents import Intent, IntentState, find_intents, get_intent
 from troth.authority.issue import refuse
 from troth.clock import Clock
 from troth.enrollment import tables
@@ -150,12 +150,13 @@ def _another_working(change: Change, row: CertificateRow) -> CertificateRow | No
 
 
 def _let_go(change: Change, renewal: Renewal, intent: Intent | None, outcome: Outcome, *, by: str) -> None:
+    fault = Fault(Kind.REJECTED, "another request has taken the place of this one")
+    if intent is not None and intent.state is IntentState.PREPARED and not refuse(change, intent, fault):
+        # The authority was first: there is a certificate by now.
+        intent = get_intent(change.connection, intent.intent_id)
     row = _certificate(change.connection, intent)
-    if not _end(change, renewal, outcome, row.certificate_id if row else None):
-        return
-    if intent is not None and intent.state is IntentState.PREPARED:
-        refuse(change, intent, Fault(Kind.REJECTED, "another request has taken the place of this one"))
-    elif row is not None and outcome is not Outcome.VOID:
+    ended = _end(change, renewal, outcome, row.certificate_id if row else None)
+    if ended and row is not None and outcome is not Outcome.VOID:
         supersede(change, row.certificate_id, by=by)
 
 

@@ -144,9 +144,9 @@ def add_certificate(
     return add_certificates(change, [new])[0]
 
 
-def find_certificate(connection: Connection, identity: str) -> CertificateRow | None:
-    """Return the certificate with this whole id, or None."""
-    return _one(connection, _BY_ID, {"certificate_id": identity})
+def find_certificate(connection: Connection, identity: str, *, lock: bool = False) -> CertificateRow | None:
+    """Return the certificate with this whole id, or None; with `lock` (in a change) nobody else changes it."""
+    return _one(connection, _BY_ID.with_for_update() if lock else _BY_ID, {"certificate_id": identity})
 
 
 def find_certificates(connection: Connection, identities: Collection[str]) -> dict[str, CertificateRow]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -119,5 +120,55 @@ def test_a_known_stranger_with_another_fault_is_refused(world: World, loop_facto
         async with serving(door(world, yes)) as server:
             await refused(world, server.port, held)
             assert (await server.recorder.failure()).reason is reason
+
+    run(loop_factory, main())
+
+
+DEVICES = authority("Home devices of old")
+FORGER = authority("Home devices of old")
+
+
+def expired() -> dict[str, tuple[Held, HandshakeFailure]]:
+    over = partial(leaf, "t", not_before=NOW - 2 * DAY, not_after=NOW - DAY)
+    return {
+        "unknown": (over(authority("Home devices")), HandshakeFailure.UNKNOWN_ISSUER),
+        "not yet valid": (
+            leaf("t", DEVICES, not_before=NOW + DAY, not_after=NOW + 2 * DAY),
+            HandshakeFailure.CERTIFICATE_NOT_YET_VALID,
+        ),
+        "a server's": (over(DEVICES, SERVER), HandshakeFailure.WRONG_PURPOSE),
+        "signed by itself": (over(None), HandshakeFailure.SELF_SIGNED),
+        "forged": (over(FORGER, names_issuer_key=False), HandshakeFailure.BAD_SIGNATURE),
+        "stolen": (stolen(over(DEVICES)), HandshakeFailure.BAD_SIGNATURE),
+    }
+
+
+@pytest.mark.parametrize("what", expired())
+def test_an_expired_one_with_another_fault_is_refused(world: World, loop_factory: LoopFactory, what: str) -> None:
+    held, reason = expired()[what]
+    identity = ServerIdentity(world.server.chain, world.server.key)
+    admitting = ServerTLS(identity, (DEVICES.certificate,), ClientAuth.OPTIONAL, admits_expired=yes)
+    twin = leaf("t", DEVICES, not_before=NOW - 2 * DAY, not_after=NOW - DAY)
+
+    async def main() -> None:
+        async with serving(admitting) as server:
+            await refused(world, server.port, held)
+            assert (await server.recorder.failure()).reason is reason
+            await talk(world, server.port, twin)
+            assert (await server.recorder.peer()).is_expired
+
+    run(loop_factory, main())
+
+
+def test_an_expired_one_is_refused_where_the_door_says_no(world: World, loop_factory: LoopFactory) -> None:
+    identity = ServerIdentity(world.server.chain, world.server.key)
+    over = leaf("t", DEVICES, not_before=NOW - 2 * DAY, not_after=NOW - DAY)
+
+    async def main() -> None:
+        for says in (None, lambda _: False):
+            strict = ServerTLS(identity, (DEVICES.certificate,), ClientAuth.OPTIONAL, admits_expired=says)
+            async with serving(strict) as server:
+                await refused(world, server.port, over)
+                assert (await server.recorder.failure()).reason is HandshakeFailure.CERTIFICATE_EXPIRED
 
     run(loop_factory, main())

@@ -42,7 +42,8 @@ class CertificateClaim:
         Raises `Fault` (rejected) too, for a request with other names than the certificate's.
         """
         shown = parse_certificate(self.der)
-        row = find_certificate(connection, certificate_id(shown))
+        # Locked, so that of two that come at the same instant with the same request the second finds the first.
+        row = find_certificate(connection, certificate_id(shown), lock=lock)
         if row is None or row.thing is None:
             raise not_proven("no certificate of a thing of ours")
         over_for = _require_in_force(connection, row, at)
