@@ -54,7 +54,10 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
         opened = await asyncio.to_thread(_open, db, cabinet, public_url)
         try:
             while not stop.is_set():
-                every = (*duties(opened.crl_door, settings.store.keep_expired), Duty("renew-doors", RENEWAL_EVERY_S, renewal))
+                every = (
+                    *duties(opened.crl_door, settings.store.keep_expired),
+                    Duty("renew-doors", RENEWAL_EVERY_S, renewal),
+                )
                 keeping = asyncio.gather(
                     keep(every, db, clock), Publisher(db, clock, opened.crl_door).run(), return_exceptions=True
                 )
