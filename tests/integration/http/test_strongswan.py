@@ -17,15 +17,26 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from tests.fixtures.doors import RunningDoors
 from tests.fixtures.enrolling import new_token
-from tests.fixtures.issuance import certificates
+from tests.fixtures.issuance import certificates, entries
+from tests.fixtures.platform import until
 
 from troth.clock import SystemClock
+from troth.enrollment.enrollments import update_enrollment
+from troth.enrollment.requests import approve_request
+from troth.journal.change import change
 from troth.keys.file import FileKey, generate, render_key
 from troth.keys.randomness import random_serial
 from troth.keys.requests import build_request
 from troth.testing.authority import Held, TestAuthority
 from troth.x509.algorithms import KeyAlgorithm
 
+WATCHED = """
+name = "default"
+profile = "device"
+proofs = ["token", "approval"]
+[approval]
+retry = "1s"
+"""
 pytestmark = pytest.mark.needs("pki")
 
 
@@ -121,6 +132,25 @@ def test_it_is_refused_without_a_proof(strongswan: StrongSwan) -> None:
     site.revoke(revoked)
     assert strongswan.est(request, *kept(strongswan.folder, revoked.certificate, revoked.key)) is None
     assert strongswan.est(request, "--userpass", f"lamp-1:{secret}") is not None
+
+
+def test_it_waits_for_a_person(strongswan: StrongSwan) -> None:
+    site = strongswan.doors.site
+    with change(site.db, site.clock, "operator:anna") as changing:
+        update_enrollment(changing, WATCHED)
+    secret, key = new_token(site), generate(KeyAlgorithm.P256)
+    (strongswan.folder / "request.der").write_bytes(build_request(key, "lamp-1"))
+    words = ["pki", "--est", "--in", "request.der", "--cacert", "plain.pem", "--userpass", f"lamp-1:{secret}"]
+    words += ["--interval", "1", "--url", f"https://localhost:{strongswan.doors.https}"]
+    with subprocess.Popen(words, cwd=strongswan.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        waiting = until(lambda: entries(site.db, "request.filed") or client.poll() is not None, "the request's arrival")
+        assert client.poll() is None, client.communicate()[1].decode()
+        assert certificates(site.db, "lamp-1") == []
+        with change(site.db, site.clock, "operator:anna") as changing:
+            approve_request(changing, waiting[0].subject)
+        told, errors = client.communicate(timeout=60)
+    assert client.returncode == 0, errors.decode()
+    assert x509.load_der_x509_certificate(told).public_key() == key.public_key
 
 
 def kept(folder: Path, certificate: x509.Certificate, key: FileKey) -> tuple[str, ...]:
