@@ -131,7 +131,7 @@ class Enrollment:
     def _begin_once(self, claim: Claim, request: Request) -> _Begun | Waiting:
         # Whoever proves nothing is turned away without a turn at the one writer of the database.
         proof = self._look(claim, request)
-        check_wishes(request, proof.thing, proof.alternative_names)
+        check_wishes(request, proof.thing, proof.alternative_names, proof.subject)
         found = _found(proof)
         if found is not None:
             return found

@@ -11,12 +11,14 @@ from troth.x509.requests import Request
 from troth.x509.subjects import thing_of
 
 
-def check_wishes(request: Request, thing: str, alternative_names: tuple[str, ...]) -> None:
+def check_wishes(
+    request: Request, thing: str, alternative_names: tuple[str, ...], subject: x509.Name | None = None
+) -> None:
     """Refuse a request that asks for another name, for more names than `alternative_names`, or to be a CA.
 
-    One without a name asks for the thing's own. Raises `Fault` (rejected).
+    One without a name asks for the thing's own, and so does one that is named `subject`. Raises `Fault` (rejected).
     """
-    if len(request.subject.rdns) > 0 and thing_of(request.subject) != thing:
+    if len(request.subject.rdns) > 0 and request.subject != subject and thing_of(request.subject) != thing:
         raise Fault(
             Kind.REJECTED,
             "the request asks for another name than that of the thing",

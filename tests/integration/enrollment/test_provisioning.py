@@ -8,15 +8,18 @@ from typing import TypeVar
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from sqlalchemy import text
+from tests.fixtures.enrolling import enrollment_at
 from tests.fixtures.issuance import certificates, entries
 from tests.fixtures.provisioning import CLAIM, csr, provisioning_at
 from tests.fixtures.templates import new_template
 
 from troth.enrollment import ownerships
+from troth.enrollment.flow import Enrolled
 from troth.enrollment.ownerships import end_ownerships
-from troth.enrollment.provisioning import Provisioning
+from troth.enrollment.proofs.certificate import CertificateClaim
+from troth.enrollment.provisioning import NAME, Provisioning
 from troth.enrollment.templates import TemplateOptions, update_template
 from troth.errors import Fault, Kind, PeerFault
 from troth.journal.change import change
@@ -27,7 +30,7 @@ from troth.registry.certificates import CertificateRow, CertificateState, find_c
 from troth.registry.states import activate
 from troth.registry.things import find_thing
 from troth.store.read import read
-from troth.testing.authority import TestAuthority
+from troth.testing.authority import TestAuthority, new_request
 from troth.testing.clock import FakeClock
 from troth.x509.algorithms import KeyAlgorithm
 
@@ -109,6 +112,30 @@ def test_a_device_with_a_key_of_its_own_becomes_a_thing(any_authority: TestAutho
     assert len({entry.at for entry in told.values()}) == 1
     assert {entry.actor for entry in told.values()} == {f"certificate:{CLAIM.certificate_id}"}
     assert told["ownership.spent"].data["template"] == "lamps"
+
+
+def test_it_is_renewed_under_its_things_name(authority: TestAuthority, tmp_path: Path) -> None:
+    """What was issued names nobody. RFC 7030, 4.2.2 has the device ask under that subject; it gets its thing's."""
+    new_template(authority)
+    key = generate(KeyAlgorithm.P256)
+    created = run(authority, tmp_path, lambda each: each.create_from_csr(CLAIM, csr(key)))
+    register(authority, tmp_path, created)
+    shown = x509.load_pem_x509_certificate(created.certificate_pem.encode())
+    claim = CertificateClaim(shown.public_bytes(Encoding.DER))
+
+    async def renew() -> x509.Certificate:
+        async with (
+            authority.serving(tmp_path / "renewing"),
+            enrollment_at(authority, tmp_path / "renewing") as enrollment,
+        ):
+            with pytest.raises(Fault):
+                await enrollment.enroll(claim, new_request(generate(KeyAlgorithm.P256), "another"))
+            enrolled = await enrollment.enroll(claim, new_request(generate(KeyAlgorithm.P256), NAME))
+            assert isinstance(enrolled, Enrolled)
+            return enrolled.certificate
+
+    assert shown.subject.rfc4514_string() == f"CN={NAME}"
+    assert asyncio.run(renew()).subject.rfc4514_string() == "CN=lamp-1"
 
 
 def test_the_server_makes_a_key_where_a_template_allows_it(authority: TestAuthority, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class CertificateClaim:
         earlier = _earlier(connection, row, at, request)
         if earlier is None:
             require_patience(connection, row.thing, at)
-        return Proof(METHOD, row.thing, row.profile, evidence, earlier, _names(shown))
+        return Proof(METHOD, row.thing, row.profile, evidence, earlier, _names(shown), subject=shown.subject)
 
     def spend(self, change: Change, proof: Proof, intent_id: str) -> None:
         """Begin the renewal. See `Claim.spend`."""

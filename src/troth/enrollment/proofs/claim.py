@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from cryptography import x509
 from sqlalchemy import Connection
 
 from troth.errors import Fault, Kind
@@ -55,6 +56,9 @@ class Proof:
     """What is to be done about the thing before it gets a certificate."""
     approval: Approval | None = None
     """What is still missing; nothing is issued meanwhile."""
+    subject: x509.Name | None = None
+    """What the request may be named, beside the thing's own name: the subject of the certificate that is renewed, which
+    was no thing's when it was issued."""
 
 
 class Claim(Protocol):
