@@ -1,0 +1,1 @@
+"""How long tokens for a whole fleet take, and whether a look-up feels how many there are."""
