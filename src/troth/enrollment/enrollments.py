@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from troth.authority.derive import read_profile
 from troth.enrollment import tables
@@ -44,6 +44,7 @@ class EnrollmentText:
         return parse_definition(self.document)
 
 
+_BY_NAME: Final = select(tables.enrollments).where(_COLUMNS.name == bindparam("name"))
 _DEFAULT: Final = EnrollmentText(DEFAULT_LABEL, BUILT_IN, 0, None)
 
 
@@ -83,7 +84,7 @@ def delete_enrollment(change: Change, name: str) -> EnrollmentText:
 
 def find_enrollment(connection: Connection, name: str) -> EnrollmentText | None:
     """Return the enrollment's text, or None. The default one is always there."""
-    row = connection.execute(select(tables.enrollments).where(_COLUMNS.name == name)).one_or_none()
+    row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
     if row is None:
         return _DEFAULT if name == DEFAULT_LABEL else None
     return _text(row)

@@ -49,8 +49,10 @@ def admit(change: Change, thing: str, newcomer: Newcomer) -> None:
         create_thing(change, thing, newcomer.type, newcomer.attributes)
         for policy in newcomer.policies:
             attach_policy(change, policy, thing=thing)
+    if newcomer.bound_to is None:
+        return
     bound = find_binding(change.connection, thing)
-    if newcomer.bound_to is not None and (bound is None or bound.is_open):
+    if bound is None or bound.is_open:
         _bind(change, thing, newcomer.bound_to, is_new=bound is None)
         change.record(THING_BOUND, thing, thing=thing, credential=newcomer.bound_to)
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from troth.enrollment import tables
 from troth.errors import Fault, Kind
@@ -26,6 +26,8 @@ TOKEN_SPENT: Final = "token.spent"  # noqa: S105 - the kind of an entry
 TOKEN_REVOKED: Final = "token.revoked"  # noqa: S105 - the kind of an entry
 
 _COLUMNS: Final = tables.tokens.c
+_BY_DIGEST: Final = select(tables.tokens).where(_COLUMNS.digest == bindparam("digest"))
+_BY_DIGEST_LOCKED: Final = _BY_DIGEST.with_for_update()
 
 
 class TokenState(StrEnum):
@@ -124,8 +126,8 @@ def list_tokens(
 
 def find_token(connection: Connection, secret: str, *, lock: bool = False) -> Token | None:
     """Return the token with this secret, or None; with `lock` (in a change) nobody else touches it until the commit."""
-    statement = select(tables.tokens).where(_COLUMNS.digest == digest_of(secret))
-    row = connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+    statement = _BY_DIGEST_LOCKED if lock else _BY_DIGEST
+    row = connection.execute(statement, {"digest": digest_of(secret)}).one_or_none()
     return None if row is None else _token(row)
 
 

@@ -61,21 +61,23 @@ class EnrollmentClaim:
             raise not_proven(f"thing {thing!r} may not come to enrollment {definition.name!r}")
         credential = _credential(definition, shown)
         # Before anything is looked up that another request for the same thing may be changing at this moment.
-        bound = find_binding(connection, thing, lock=lock)
+        bound = find_binding(connection, thing, lock=lock) if credential is not None else None
         evidence: dict[str, object] = {"enrollment": definition.name}
         for each in shown.values():
             evidence.update(each.evidence)
-        spent = [each.intent_id for each in shown.values() if each.intent_id is not None]
-        earlier = spent[0] if spent else _earlier(connection, at, request, thing, "+".join(definition.proofs), evidence)
+        method = "+".join(definition.proofs)
+        if Way.TOKEN in shown:
+            # It knows itself what it was spent on.
+            earlier = shown[Way.TOKEN].intent_id
+        else:
+            earlier = _earlier(connection, at, request, thing, method, evidence)
         if earlier is None:
             _require_own(connection, thing, bound, credential)
         approval = None
         if Way.APPROVAL in definition.proofs and earlier is None:
             earlier, approval, approved = self._decided(connection, at, request, definition, thing, lock=lock)
             evidence.update(approved)
-        rule = definition.thing
-        newcomer = Newcomer(rule.type, rule.attributes, rule.policies, rule.create, credential)
-        method = "+".join(definition.proofs)
+        newcomer = _newcomer(definition, credential)
         return Proof(method, thing, definition.profile, evidence, earlier, newcomer=newcomer, approval=approval)
 
     def spend(self, change: Change, proof: Proof, intent_id: str) -> None:
@@ -141,6 +143,13 @@ def _thing(definition: Definition, shown: Mapping[Way, Shown], request: Request)
     if len(names) != 1:
         raise not_proven(f"the proofs are of different things: {', '.join(sorted(names))}")
     return names.pop()
+
+
+def _newcomer(definition: Definition, credential: str | None) -> Newcomer | None:
+    rule = definition.thing
+    if not rule.create and credential is None:
+        return None
+    return Newcomer(rule.type, rule.attributes, rule.policies, rule.create, credential)
 
 
 def _credential(definition: Definition, shown: Mapping[Way, Shown]) -> str | None:
