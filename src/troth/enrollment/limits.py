@@ -3,8 +3,9 @@
 A counter is not state: it begins anew with its window, and whoever loses one has given a little more.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, select, tuple_, update
 
@@ -30,7 +31,7 @@ def count(change: Change, definition: Definition, thing: str, address: str, issu
         bounds["enrollment", definition.name] = (limits.total, _DAY)
     if limits.per_address is not None and address:
         bounds["address", f"{definition.name}/{address}"[:_NAME_CHARS_MAX]] = (limits.per_address, _HOUR)
-    rows = change.execute(_FIND, {"own": list(bounds)})
+    rows: Sequence[Any] = change.execute(_FIND, {"own": list(bounds)}).all()
     found: dict[tuple[str, str], tuple[datetime, int]] = {(row[0], row[1]): (row[2], row[3]) for row in rows}
     fresh: list[dict[str, object]] = []
     again: list[dict[str, object]] = []
