@@ -3,11 +3,14 @@
 RFC 7030 sections 3.5, 4.1, 4.2 and 4.5; serverkeygen is `troth.enrollment.keygen`.
 """
 
+from functools import partial
+
 from sqlalchemy import Connection
 
 from troth.authority.derive import read_profile
 from troth.enrollment.enrollments import get_enrollment
 from troth.enrollment.flow import Enrolled, Enrollment, Waiting
+from troth.enrollment.inheritance import inherit
 from troth.enrollment.linking import require_linked
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.certificate import CertificateClaim
@@ -17,6 +20,7 @@ from troth.protocols.csr_attributes import build_csr_attributes
 from troth.protocols.est import parse_body, render_body, render_certificates
 from troth.registry.profiles import get_profile
 from troth.registry.trust import TrustBundle
+from troth.x509.certificates import certificate_id, parse_certificate
 from troth.x509.requests import Request, parse_request
 
 
@@ -50,7 +54,11 @@ async def simplereenroll(enrollment: Enrollment, presented: Presented, body: byt
             hint="make the TLS connection with the certificate that is to be renewed",
         )
     request, _ = _read(presented, body)
-    return await enrollment.enroll(CertificateClaim(presented.peer_chain[0]), request)
+    done = await enrollment.enroll(CertificateClaim(presented.peer_chain[0]), request)
+    if isinstance(done, Enrolled):
+        before = certificate_id(parse_certificate(presented.peer_chain[0]))
+        await enrollment.run(partial(inherit, before=before, after=certificate_id(done.certificate)))
+    return done
 
 
 def render_enrolled(enrolled: Enrolled) -> bytes:

@@ -115,6 +115,10 @@ class Enrollment:
         """Return if the claim holds for the request now, and record nothing. Raises `Fault` as `enroll` does."""
         await self._in_thread(self._look, claim, request)
 
+    async def run(self, work: Callable[[Database, Clock], None]) -> None:
+        """Do some work at the database that belongs to an enrollment. Raises what it raises."""
+        await self._in_thread(work, self._db, self._clock)
+
     def _look(self, claim: Claim, request: Request) -> Proof:
         with read(self._db) as connection:
             return claim.prove(connection, self._clock.now(), request)

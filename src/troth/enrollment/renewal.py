@@ -26,6 +26,7 @@ from troth.store.connect import Database
 from troth.store.read import read
 
 RENEWAL_ENDED: Final = "renewal.ended"
+RENEWAL_POSTPONED: Final = "renewal.postponed"
 UNUSED_FOR: Final = timedelta(seconds=RENEWAL_UNUSED_S_MAX)
 SWEPT_PER_CHANGE_MAX: Final = 100
 
@@ -137,9 +138,6 @@ def sweep_unused(change: Change) -> bool:
         else:
             _let_go(change, renewal, intent, Outcome.UNUSED, by=other.certificate_id)
     return len(rows) == SWEPT_PER_CHANGE_MAX
-
-
-RENEWAL_POSTPONED: Final = "renewal.postponed"
 
 
 def _another_working(change: Change, row: CertificateRow) -> CertificateRow | None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import AttributeOID, NameOID
 from tests.fixtures.doors import Answer, RunningDoors, curl
 from tests.fixtures.issuance import certificates, entries
+from tests.fixtures.mqtt import allow, policy
 
 from troth.app.profiles import built_in_profiles
 from troth.enrollment.renewal import note_first_use
@@ -19,9 +20,12 @@ from troth.journal.change import change
 from troth.keys.file import FileKey, generate, render_key
 from troth.keys.requests import build_request
 from troth.limits import RENEWALS_PER_HOUR_MAX
+from troth.policy.attachment import TargetKind
 from troth.protocols.renewal_info import parse_renewal_info
+from troth.registry.policies import Target, attach_policy, create_policy, list_attached
 from troth.registry.profiles import apply_profile
 from troth.registry.states import deactivate, hold
+from troth.store.read import read
 from troth.testing.authority import Held, TestAuthority
 from troth.testing.clock import FakeClock
 from troth.tls.server import HandshakeFailure
@@ -122,6 +126,24 @@ def test_renewing_with_a_renewed_one_is_its_first_use(doors: RunningDoors) -> No
     second = kept(site, the_certificate(ask(doors, held, a_request(key=key))), key)
     third = certificate_id(the_certificate(ask(doors, second, a_request())))
     assert states(site) == {held.certificate_id: "INACTIVE", second.certificate_id: "ACTIVE", third: "ACTIVE"}
+
+
+def test_policies_of_the_certificate_itself_go_over_to_the_next(doors: RunningDoors) -> None:
+    site = doors.site
+    held, twin = site.device("lamp-1"), site.device("lamp-2")
+    with change(site.db, site.clock, "operator:anna") as changing:
+        for name in ("one", "two"):
+            create_policy(changing, name, policy(allow("iot:Connect", "client/lamp-1")))
+            attach_policy(changing, name, certificate_id=held.certificate_id)
+    body = a_request()
+    renewed = certificate_id(the_certificate(ask(doors, held, body)))
+    of_twin = certificate_id(the_certificate(ask(doors, twin, a_request("lamp-2"))))
+    with read(site.db) as connection:
+        assert list_attached(connection, Target(TargetKind.CERTIFICATE, renewed)) == ["one", "two"]
+        assert list_attached(connection, Target(TargetKind.CERTIFICATE, of_twin)) == []
+    told = len(entries(site.db, "policy.attached"))
+    assert ask(doors, held, body).status == 200
+    assert len(entries(site.db, "policy.attached")) == told
 
 
 def test_without_a_certificate_nothing_is_renewed(doors: RunningDoors) -> None:
