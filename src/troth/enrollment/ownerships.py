@@ -1,10 +1,13 @@
 """Ownership tokens: who holds one may make a certificate that nobody has yet a thing's. One hour, one use.
 
 As on AWS a token is bound to its certificate and not to the connection that it was handed to. Only digests are kept.
-A certificate that nobody has claimed when its hour is over is revoked.
+The very request that it was spent on is answered again, so that a lost answer costs nothing. A certificate that nobody
+has claimed when its hour is over is revoked.
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -41,25 +44,38 @@ class Ownership:
     """The server has made the key."""
     created_at: datetime
     expires_at: datetime
-    spent_at: datetime | None
+    spent_at: datetime | None = None
+    spent_on: str | None = None
+    """The digest of the request that it was spent on."""
+    answer: Mapping[str, Any] | None = None
+    """What that was answered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A token that is good, and the certificate that waits for it."""
+
+    ownership: Ownership
+    row: CertificateRow
 
 
 def create_ownership(change: Change, intent_id: str, claim_id: str, *, server_key: bool) -> str:
     """Make a token for the certificate that an intent is to become; return its secret, for this one time."""
     secret = random_token()
     expires_at = change.at + timedelta(seconds=OWNERSHIP_S_MAX)
-    row = Ownership(_digest(secret), intent_id, claim_id, server_key, change.at, expires_at, None)
+    row = Ownership(_digest(secret), intent_id, claim_id, server_key, change.at, expires_at)
     change.execute(tables.ownerships.insert().values({name: getattr(row, name) for name in row.__slots__}))
     change.record(OWNERSHIP_CREATED, intent_id, intent=intent_id, claim_id=claim_id, server_key=server_key)
     return secret
 
 
 def find_owned(
-    connection: Connection, secret: str, at: datetime, *, lock: bool = False
-) -> tuple[Ownership, CertificateRow]:
+    connection: Connection, secret: str, asked: str, at: datetime, *, lock: bool = False
+) -> Owned | Mapping[str, Any]:
     """Return what a token is for, if it is good at the time `at`; with `lock`, in a change, it stays so.
 
-    Raises `Fault` (unauthenticated), the same for every reason, the true one in its detail.
+    `asked` is the digest of the request that it is shown with (`digest_of`); where it was spent on the same, the answer
+    of then. Raises `Fault` (unauthenticated), the same for every reason, the true one in its detail.
     """
     if len(secret) > TOKEN_CHARS_MAX:
         raise _not_owned("longer than any token")
@@ -68,26 +84,35 @@ def find_owned(
     if found is None:
         raise _not_owned("no such token")
     ownership = _ownership(found)
-    if ownership.spent_at is not None:
-        raise _not_owned(f"the token for intent {ownership.intent_id} is spent")
     if at >= ownership.expires_at:
         raise _not_owned(f"the token for intent {ownership.intent_id} has expired")
+    if ownership.spent_on == asked and ownership.answer is not None:
+        return ownership.answer
+    if ownership.spent_at is not None:
+        raise _not_owned(f"the token for intent {ownership.intent_id} is spent on another request")
     row = _certificate(connection, ownership)
     if row is None or row.state is not CertificateState.PENDING_ACTIVATION or row.thing is not None:
         raise _not_owned(f"what intent {ownership.intent_id} has led to does not wait for a thing")
-    return ownership, row
+    return Owned(ownership, row)
 
 
-def spend_ownership(change: Change, ownership: Ownership, certificate_id: str, **said: object) -> None:
-    """Use up a token, found with `lock` in the same change; `said` is what became of it."""
+def digest_of(template: str, parameters: Mapping[str, str]) -> str:
+    """Return by what a request is known again: the SHA-256 of what it asks for, in lower-case hex."""
+    return hashlib.sha256(json.dumps([template, sorted(parameters.items())]).encode()).hexdigest()
+
+
+def spend_ownership(change: Change, owned: Owned, asked: str, answer: Mapping[str, Any], **said: object) -> None:
+    """Use up a token, found with `lock` in the same change, for `answer`; `said` is for the journal."""
+    ownership = owned.ownership
     own = _COLUMNS.digest == ownership.digest
-    change.execute(update(tables.ownerships).where(own).values(spent_at=change.at))
+    values = {"spent_at": change.at, "spent_on": asked, "answer": dict(answer)}
+    change.execute(update(tables.ownerships).where(own).values(**values))
     change.record(
         OWNERSHIP_SPENT,
         ownership.intent_id,
         intent=ownership.intent_id,
         claim_id=ownership.claim_id,
-        certificate_id=certificate_id,
+        certificate_id=owned.row.certificate_id,
         **said,
     )
 

@@ -18,7 +18,7 @@ from troth.authority.issue import PENDING, prepare
 from troth.clock import Clock
 from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.hook import Hooks
-from troth.enrollment.ownerships import count_unclaimed, create_ownership, find_owned, spend_ownership
+from troth.enrollment.ownerships import Owned, count_unclaimed, create_ownership, digest_of, find_owned, spend_ownership
 from troth.enrollment.template_apply import apply_plan
 from troth.enrollment.template_plan import plan
 from troth.enrollment.template_resources import CERTIFICATE_ID, TemplateType
@@ -109,12 +109,16 @@ class Provisioning:
     async def register(self, asker: Asker, name: str, asked: Registration) -> Registered:
         """Make the certificate that a token stands for the one of a thing, as the template `name` says.
 
-        Raises `Fault`: unauthenticated for a token that is not good; not found or forbidden for the template; forbidden
-        where its hook does not agree; rejected, malformed, too large and conflict for what the parameters lead to.
+        The same request is answered again. Raises `Fault`: unauthenticated for a token that is not good; not found or
+        forbidden for the template; forbidden where its hook does not agree; rejected, malformed, too large and conflict
+        for what the parameters lead to.
         """
-        template, row = await self._in_thread(self._look, name, asked.token)
+        looked = await self._in_thread(self._look, name, asked)
+        if isinstance(looked, Registered):
+            return looked
+        template, row = looked
         parameters = await self._agreed(asker, template, row, asked.parameters)
-        return await self._in_thread(self._register, asker, template, asked.token, parameters)
+        return await self._in_thread(self._register, asker, template, asked, parameters)
 
     # The first step.
 
@@ -186,17 +190,19 @@ class Provisioning:
 
     # The second step.
 
-    def _look(self, name: str, token: str) -> tuple[TemplateRow, CertificateRow]:
+    def _look(self, name: str, asked: Registration) -> tuple[TemplateRow, CertificateRow] | Registered:
         with read(self._db) as connection:
-            ownership, row = find_owned(connection, token, self._clock.now())
+            owned = find_owned(connection, asked.token, digest_of(name, asked.parameters), self._clock.now())
             template = find_template(connection, name)
+        if not isinstance(owned, Owned):
+            return Registered(**owned)
         if template is None or template.type is not TemplateType.FLEET_PROVISIONING:
             raise Fault(Kind.NOT_FOUND, f"there is no fleet template {name!r}")
         if not template.options.enabled:
             raise Fault(Kind.FORBIDDEN, f"template {name!r} is not enabled")
-        if ownership.server_key and not template.options.server_keys:
+        if owned.ownership.server_key and not template.options.server_keys:
             raise Fault(Kind.FORBIDDEN, f"template {name!r} takes no keys that the server has made")
-        return template, row
+        return template, owned.row
 
     async def _agreed(
         self, asker: Asker, template: TemplateRow, row: CertificateRow, parameters: Mapping[str, str]
@@ -216,24 +222,26 @@ class Provisioning:
         answered = await self._hooks.ask(hook, question)
         return {**parameters, **answered.overrides}
 
-    def _register(self, asker: Asker, looked: TemplateRow, token: str, parameters: Mapping[str, str]) -> Registered:
+    def _register(
+        self, asker: Asker, looked: TemplateRow, asked: Registration, parameters: Mapping[str, str]
+    ) -> Registered:
+        digest = digest_of(looked.name, asked.parameters)
         with change(self._db, self._clock, _actor(asker)) as changing:
-            ownership, row = find_owned(changing.connection, token, changing.at, lock=True)
+            owned = find_owned(changing.connection, asked.token, digest, changing.at, lock=True)
+            if not isinstance(owned, Owned):
+                return Registered(**owned)
             if find_template(changing.connection, looked.name) != looked:
                 raise Fault(Kind.CONFLICT, f"template {looked.name!r} has changed meanwhile", retry_after=RETRY_AFTER_S)
-            planned = plan(looked.template, parameters, {CERTIFICATE_ID: row.certificate_id})
-            options = looked.options
+            certificate_id, options = owned.row.certificate_id, looked.options
+            planned = plan(looked.template, parameters, {CERTIFICATE_ID: certificate_id})
             thing = apply_plan(
-                changing,
-                planned,
-                row.certificate_id,
-                profile=options.profile,
-                again=options.again,
-                limits=self._limits,
+                changing, planned, certificate_id, profile=options.profile, again=options.again, limits=self._limits
             )
+            registered = Registered(thing.name, planned.configuration)
             said = {"thing": thing.name, "template": looked.name, "version": looked.version}
-            spend_ownership(changing, ownership, row.certificate_id, **said, asked_by=asker.certificate_id)
-        return Registered(thing.name, planned.configuration)
+            answer = {"thing": thing.name, "configuration": dict(planned.configuration)}
+            spend_ownership(changing, owned, digest, answer, **said, asked_by=asker.certificate_id)
+        return registered
 
     async def _in_thread(
         self, work: Callable[_Parameters, _T], *args: _Parameters.args, **kwargs: _Parameters.kwargs

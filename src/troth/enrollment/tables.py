@@ -115,8 +115,10 @@ ownerships: Final = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("spent_at", Instant),
+    Column("spent_on", String(64)),
+    Column("answer", JSONText),
     Index(None, "claim_id", "spent_at"),
     Index(None, "expires_at"),
 )
 """Certificates that wait for their things. ``digest`` is the SHA-256 of the ownership token, ``claim_id`` the
-certificate of the connection that asked."""
+certificate of the connection that asked, ``spent_on`` the digest of the request that was answered with ``answer``."""

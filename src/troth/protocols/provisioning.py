@@ -267,4 +267,4 @@ def _text(members: Mapping[str, object], name: str, chars_max: int) -> str:
 def _render(form: Format, said: Mapping[str, Value]) -> bytes:
     if form is Format.CBOR:
         return render_cbor(said)
-    return json.dumps(said, default=dict, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(said, default=dict, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

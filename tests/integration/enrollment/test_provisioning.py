@@ -184,11 +184,31 @@ def test_a_token_that_is_none(authority: TestAuthority, tmp_path: Path, token: s
 def test_a_token_is_good_once(authority: TestAuthority, tmp_path: Path) -> None:
     new_template(authority)
     created = make(authority, tmp_path)
-    register(authority, tmp_path, created)
-    fault = refused(authority, tmp_path, "lamps", Registration(created.token, {"Serial": "2"}))
-    assert fault.kind is Kind.UNAUTHENTICATED
-    assert fault.detail is not None
-    assert "spent" in fault.detail
+    first = register(authority, tmp_path, created)
+    new_template(authority, "others")
+    for template, serial in (("lamps", "2"), ("others", "1")):
+        fault = refused(authority, tmp_path, template, Registration(created.token, {"Serial": serial}))
+        assert fault.kind is Kind.UNAUTHENTICATED
+        assert fault.detail is not None
+        assert "spent" in fault.detail
+    # A lost answer costs nothing: the very same request is answered again, and makes nothing.
+    count = len(entries(authority.db, "ownership.spent"))
+    assert register(authority, tmp_path, created) == first
+    assert len(entries(authority.db, "ownership.spent")) == count == 1
+
+
+def test_the_same_request_at_the_same_instant_makes_one_thing(any_authority: TestAuthority, tmp_path: Path) -> None:
+    authority = any_authority
+    new_template(authority)
+    created = make(authority, tmp_path)
+    asked = Registration(created.token, {"Serial": "1"})
+
+    async def at_once(provisioning: Provisioning) -> list[Registered]:
+        return await asyncio.gather(*(provisioning.register(CLAIM, "lamps", asked) for _ in range(4)))
+
+    said = run(authority, tmp_path, at_once)
+    assert said == [Registered("lamp-1", {"Place": "attic", "Greeting": "hello 1"})] * 4
+    assert len(entries(authority.db, "ownership.spent")) == 1
 
 
 def test_a_token_is_good_once_also_at_the_same_instant(any_authority: TestAuthority, tmp_path: Path) -> None:
@@ -289,11 +309,12 @@ def test_a_template_that_changes_meanwhile_decides_nothing(authority: TestAuthor
     asked = Registration(created.token, {"Serial": "1"})
 
     async def play(provisioning: Provisioning) -> None:
-        looked, _ = await asyncio.to_thread(provisioning._look, "lamps", created.token)
+        looked = await asyncio.to_thread(provisioning._look, "lamps", asked)
+        assert not isinstance(looked, Registered)
         with change(authority.db, authority.clock, "operator:anna") as changing:
             update_template(changing, "lamps", options=TemplateOptions(enabled=False))
         with pytest.raises(Fault, match="changed meanwhile"):
-            await asyncio.to_thread(provisioning._register, CLAIM, looked, created.token, asked.parameters)
+            await asyncio.to_thread(provisioning._register, CLAIM, looked[0], asked, asked.parameters)
 
     run(authority, tmp_path, play)
     assert _things(authority) == []

@@ -487,6 +487,8 @@ def _provisioning() -> None:
         _required("created_at", sa.BigInteger()),
         _required("expires_at", sa.BigInteger()),
         _optional("spent_at", sa.BigInteger()),
+        _optional("spent_on", sa.String(64)),
+        _optional("answer", sa.Text()),
         _primary("ownerships", "digest"),
     )
     _index("ownerships", "claim_id", "spent_at")
