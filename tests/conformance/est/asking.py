@@ -32,10 +32,12 @@ def request(
     dns_names: Sequence[str] = (),
     ca: bool = False,
     to_own_key: bool = False,
+    link: bytes | None = None,
 ) -> bytes:
     """Return a CSR in DER.
 
     `ca` asks for a CA's basic constraints and key usage; `to_own_key` to encrypt what the server makes to this key.
+    `link` is the binding of the connection that the request is for (RFC 7030 section 3.5).
     """
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     if dns_names:
@@ -46,6 +48,9 @@ def request(
     if to_own_key:
         # `cryptography` makes strings of text of what it is not told to make octets.
         builder = builder.add_attribute(DECRYPT_KEY_ID, key_id(key.public_key()), _tag=_ASN1Type.OctetString)
+    if link is not None:
+        password = x509.oid.AttributeOID.CHALLENGE_PASSWORD
+        builder = builder.add_attribute(password, base64.b64encode(link), _tag=_ASN1Type.PrintableString)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 

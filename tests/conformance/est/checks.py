@@ -7,6 +7,7 @@ from tests.conformance.est import (
     enrolling_checks,
     http_checks,
     keygen_checks,
+    linking_checks,
     proof_checks,
     refusal_checks,
     renewing_checks,
@@ -23,6 +24,7 @@ CHECKS: Final[tuple[Check, ...]] = tuple(
         proof_checks,
         enrolling_checks,
         refusal_checks,
+        linking_checks,
         renewing_checks,
         keygen_checks,
     )

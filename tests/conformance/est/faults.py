@@ -81,6 +81,9 @@ FAULTS: Final = MappingProxyType(
         "any-type": {"refuse-wrong-type"},
         "breaks-on-pem": {"refuse-pem-or-read-it"},
         "any-size": {"refuse-oversized"},
+        # what is linked to its connection
+        "any-link": {"link-to-another-connection"},
+        "no-link": {"link-to-this-connection"},
         # renewal
         "renews-for-anybody": {"reenroll-certificate-required"},
         "renewal-breaks": {"reenroll-granted", "reenroll-other-subject", "reenroll-bad-signature"},

@@ -203,7 +203,10 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "simplereenroll":
             return registrar.renew(who if isinstance(who, x509.Certificate) else None, body)
         user = who.user if isinstance(who, Credentials) else None
-        return registrar.make_key(user, body) if operation == "serverkeygen" else registrar.enroll(user, body)
+        if operation == "serverkeygen":
+            return registrar.make_key(user, body)
+        connection: ssl.SSLSocket = self.connection
+        return registrar.enroll(user, body, connection.get_channel_binding("tls-unique"))
 
     def _proven(self, operation: str) -> Credentials | None:
         """Return the credentials that were shown, if they are right."""

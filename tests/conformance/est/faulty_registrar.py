@@ -81,10 +81,11 @@ class Registrar:
         return Reply(200, body, {"Content-Type": "text/plain" if self._has("attributes-of-wrong-type") else
                                  "application/csrattrs"})  # fmt: skip
 
-    def enroll(self, user: str | None, body: bytes) -> Reply:
+    def enroll(self, user: str | None, body: bytes, binding: bytes | None) -> Reply:
         if user == WAITING:
             return Reply(202, b"", {} if self._has("waits-for-ever") else {"Retry-After": "1"})
         request = self._request(body)
+        self._require_linked(request, binding)
         name = _name(request.subject) if user is None or self._has("any-name") else user
         if self._has("breaks-on-repetition") and self._seen.get(body):
             raise Refused(500, "something broke")
@@ -164,6 +165,12 @@ class Registrar:
         if not is_signed and not has("any-signature"):
             raise Refused(wrong, "its key has not signed this")
         return request
+
+    def _require_linked(self, request: x509.CertificateSigningRequest, binding: bytes | None) -> None:
+        links = [each.value for each in request.attributes if each.oid == x509.oid.AttributeOID.CHALLENGE_PASSWORD]
+        is_wrong = any(link != base64.b64encode(binding or b"") for link in links) and not self._has("any-link")
+        if is_wrong or (links and self._has("no-link")):
+            raise Refused(403, "this is for another connection")
 
     def _spoiled(self, request: x509.CertificateSigningRequest) -> Spoiled:
         has, wished = self._has, _extension(request, x509.BasicConstraints)

@@ -35,6 +35,8 @@ class Offer(StrEnum):
     """The label of the settings is served, and an unknown one is not."""
     BOUND_NAMES = "bound-names"
     """Credentials are for one name: the user is it, and the certificate has it as its common name."""
+    CHANNEL_BINDING = "channel-binding"
+    """Requests may be linked to their connection, under TLS 1.2 by tls-unique."""
     CLIENT_AUTH = "client-auth"
     """Certificates are for TLS clients, and say so."""
     WAITING = "waiting"

@@ -133,6 +133,12 @@ class Wire:
             self._drop(who)
             raise
 
+    def post_on(
+        self, connection: http.client.HTTPSConnection, operation: str, body: bytes, headers: Mapping[str, str]
+    ) -> Answer:
+        """Send one request on a connection of the caller's own."""
+        return self._send(connection, "POST", f"{self.path}/{operation}", body, headers)
+
     def connect(self, context: ssl.SSLContext | None = None) -> http.client.HTTPSConnection:
         """Return a new connection, made and proven; the caller closes it."""
         connection = http.client.HTTPSConnection(
