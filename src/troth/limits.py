@@ -157,6 +157,8 @@ TOKENS_PER_CHANGE_MAX: Final = 1000
 """Tokens that are made in one change; their ids and things fit one entry of the journal."""
 REQUESTS_WAITING_MAX: Final = 10_000
 """Requests that wait for a person at once."""
+REQUESTS_WAITING_PER_ADDRESS_MAX: Final = 100
+"""Those of one address, so that nobody fills the queue alone."""
 ENROLLMENT_CHARS_MAX: Final = 64 * KIB
 """Characters of an enrollment's document: an allow-list of some thousand names."""
 FAILED_PROOFS_PER_MINUTE_MAX: Final = 20

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.cli.output import answer
 from troth.cli.server import HOME, HomeOption, JsonOption, WhyOption, opened
+from troth.errors import Kind, PeerFault
 from troth.journal.change import change
 from troth.keys.files import read_bounded
 from troth.limits import CERTIFICATE_BYTES_MAX, FOREIGN_CRL_BYTES_MAX
@@ -21,7 +22,7 @@ from troth.registry.foreign_issuers import (
     replace_crl,
     set_foreign_state,
 )
-from troth.x509.certificates import parse_certificate, subject_text
+from troth.x509.certificates import UNREADABLE, parse_certificate, subject_text
 from troth.x509.crl import parse_crl
 from troth.x509.pem import is_pem, parse_pem
 
@@ -57,7 +58,7 @@ def register(
     A maker's CA may be registered without --proof: it will hardly sign for you.
     """
     certificate = parse_certificate(read_bounded(file, 2 * CERTIFICATE_BYTES_MAX))
-    verification = parse_certificate(read_bounded(proof, 2 * CERTIFICATE_BYTES_MAX)) if proof is not None else None
+    verification = _verification(read_bounded(proof, 2 * CERTIFICATE_BYTES_MAX)) if proof is not None else None
     revoked = _crl(crl) if crl is not None else None
     with opened(home) as here, change(here.db, here.clock, here.actor, why) as changing:
         made = register_foreign_issuer(
@@ -104,6 +105,14 @@ def foreign_row(found: ForeignIssuer) -> dict[str, object]:
 def foreign_pem(found: ForeignIssuer) -> str:
     """Return its certificate as PEM."""
     return found.certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _verification(data: bytes) -> x509.Certificate:
+    """Read a certificate of any version: openssl makes one of version 1 where it is told of no extensions."""
+    try:
+        return x509.load_der_x509_certificate(parse_pem(data, "CERTIFICATE", blocks_max=1)[0] if is_pem(data) else data)
+    except UNREADABLE as error:
+        raise PeerFault(Kind.MALFORMED, "the proof is no certificate", detail=str(error)) from error
 
 
 def _set(name: str, state: ForeignState, why: str, home: Path, *, as_json: bool) -> None:

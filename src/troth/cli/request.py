@@ -75,6 +75,7 @@ def _row(found: WaitingRequest, at: datetime) -> dict[str, object]:
         "key_digest": found.key_digest,
         "request_digest": found.request_digest,
         "evidence": found.evidence,
+        "address": found.address,
         "created_at": found.created_at,
         "expires_at": found.expires_at,
         "decided_at": found.decided_at,

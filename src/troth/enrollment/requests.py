@@ -3,7 +3,7 @@
 Knows no protocol. A request that is not decided, or not fetched, in its time is over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,7 @@ from troth.enrollment.proofs.claim import Approval, Proof
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.keys.randomness import random_id
-from troth.limits import LIST_ROWS_MAX, REQUESTS_WAITING_MAX
+from troth.limits import LIST_ROWS_MAX, REQUESTS_WAITING_MAX, REQUESTS_WAITING_PER_ADDRESS_MAX
 from troth.registry.keys_seen import key_digest
 from troth.x509.requests import Request
 
@@ -59,6 +59,8 @@ class WaitingRequest:
     """SHA-256 of the key's SubjectPublicKeyInfo: what the device's owner can read aloud."""
     evidence: Mapping[str, Any]
     """What was proven beside."""
+    address: str
+    """Where it came from."""
     state: RequestState
     created_at: datetime
     expires_at: datetime
@@ -75,16 +77,21 @@ class WaitingRequest:
 def file_request(change: Change, proof: Proof, approval: Approval, request: Request) -> str:
     """Put a request before a person and return its id; one that expired is put there anew.
 
-    Raises `Fault` (unavailable) when more than `REQUESTS_WAITING_MAX` wait already.
+    Raises `Fault` (unavailable) when `REQUESTS_WAITING_MAX` wait already, or `REQUESTS_WAITING_PER_ADDRESS_MAX` of
+    one address.
     """
-    waiting = select(func.count()).where(_COLUMNS.state == RequestState.WAITING, _COLUMNS.expires_at > change.at)
-    if change.execute(waiting).scalar_one() >= REQUESTS_WAITING_MAX:
-        detail = f"{REQUESTS_WAITING_MAX} requests wait for a person"
+    waiting = (_COLUMNS.state == RequestState.WAITING, _COLUMNS.expires_at > change.at)
+    own = func.count().filter(_COLUMNS.address == approval.address)
+    counted: Sequence[Any] = change.execute(select(func.count(), own).where(*waiting)).one()
+    total, from_here = counted
+    if total >= REQUESTS_WAITING_MAX or from_here >= REQUESTS_WAITING_PER_ADDRESS_MAX:
+        detail = f"{total} requests wait for a person, {from_here} of them from {approval.address or 'nowhere'}"
         raise Fault(Kind.UNAVAILABLE, "too many requests wait", detail=detail, retry_after=approval.retry_after)
     old = find_request(change.connection, approval.enrollment, proof.thing, request.digest)
     request_id = random_id() if old is None else old.request_id
     values = {
         "evidence": dict(proof.evidence),
+        "address": approval.address,
         "state": RequestState.WAITING,
         "created_at": change.at,
         "expires_at": change.at + approval.lifetime,
@@ -115,6 +122,7 @@ def file_request(change: Change, proof: Proof, approval: Approval, request: Requ
         request_digest=request.digest,
         method=proof.method,
         proof=dict(proof.evidence),
+        address=approval.address,
     )
     return request_id
 
@@ -172,6 +180,13 @@ def deny_request(change: Change, request_id: str) -> WaitingRequest:
     The same key may be asked for by another request.
     """
     return _decide(change, request_id, RequestState.DENIED, REQUEST_DENIED)
+
+
+def deny_requests_of(change: Change, thing: str) -> list[WaitingRequest]:
+    """Turn down all that waits for a person or to be fetched for a thing, and return it."""
+    is_open = _COLUMNS.state.in_((RequestState.WAITING, RequestState.APPROVED))
+    statement = select(_COLUMNS.id).where(is_open, _COLUMNS.thing == thing, _COLUMNS.expires_at > change.at)
+    return [deny_request(change, request_id) for request_id in change.execute(statement).scalars().all()]
 
 
 def fetch_request(change: Change, found: WaitingRequest, intent_id: str) -> None:

@@ -46,6 +46,7 @@ requests: Final = Table(
     Column("request", LargeBinary, nullable=False),
     Column("key_digest", String(64), nullable=False),
     Column("evidence", JSONText, nullable=False),
+    Column("address", Text, nullable=False),
     Column("state", String(32), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),

@@ -1,8 +1,9 @@
-"""Withdraw a thing whole: the tokens that would let it back in, what waits for a signature, and its certificates."""
+"""Withdraw a thing whole: what would let it back in, what waits for a signature, and its certificates."""
 
 from dataclasses import dataclass
 
 from troth.authority.revoke import revoke_thing
+from troth.enrollment.requests import WaitingRequest, deny_requests_of
 from troth.enrollment.tokens import Token, TokenState, list_tokens, revoke_token
 from troth.journal.change import Change
 from troth.limits import LIST_ROWS_MAX
@@ -16,16 +17,19 @@ class Withdrawn:
 
     certificates: list[CertificateRow]
     tokens: list[Token]
+    requests: list[WaitingRequest]
+    """What waited for a person, or to be fetched."""
 
 
 def withdraw_thing(change: Change, thing: str, reason: Reason = Reason.UNSPECIFIED) -> Withdrawn:
-    """Revoke the thing's unspent tokens, refuse what it has asked for and not yet got, revoke its certificates.
+    """Revoke the thing's unspent tokens and its certificates, deny its requests, refuse what it has yet to get.
 
     Raises `Fault` as `troth.authority.revoke.revoke_thing` does.
     """
     # Tokens first: who is spending one at this moment has committed the intent by the time that we hold the token.
     tokens = [revoke_token(change, token.token_id) for token in _good_tokens(change, thing)]
-    return Withdrawn(revoke_thing(change, thing, reason), tokens)
+    requests = deny_requests_of(change, thing)
+    return Withdrawn(revoke_thing(change, thing, reason), tokens, requests)
 
 
 def _good_tokens(change: Change, thing: str) -> list[Token]:

@@ -10,11 +10,14 @@ from tests.fixtures.enrolling import new_token
 from tests.fixtures.strangers import OPERATOR, Maker, enrollment, register
 
 from troth.authority.settle import issue
+from troth.enrollment.definitions import parse_definition
+from troth.enrollment.limits import count
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import Approval, Proof
 from troth.enrollment.proofs.combined import EnrollmentClaim
-from troth.enrollment.requests import file_request, list_requests
+from troth.enrollment.requests import approve_request, file_request, list_requests
 from troth.enrollment.retention import prune
+from troth.enrollment.withdraw import withdraw_thing
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.keys.file import generate
@@ -123,15 +126,64 @@ def test_a_key_that_is_blocked_is_nobodys(authority: TestAuthority) -> None:
     assert (found.thing, found.blocked_at is not None) == ("lamp-1", True)
 
 
+def file(authority: TestAuthority, thing: str, address: str = "192.0.2.1") -> str:
+    approval = Approval("asked", None, timedelta(hours=1), 5.0, address)
+    with change(authority.db, authority.clock, f"device:{thing}") as changing:
+        return file_request(changing, Proof("approval", thing, "device", {}, None), approval, a_request(thing))
+
+
+def test_one_address_does_not_fill_the_queue_alone(authority: TestAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("troth.enrollment.requests.REQUESTS_WAITING_PER_ADDRESS_MAX", 1)
+    file(authority, "lamp-1")
+    with pytest.raises(Fault) as caught:
+        file(authority, "lamp-2")
+    assert caught.value.kind is Kind.UNAVAILABLE
+    file(authority, "lamp-2", "192.0.2.2")
+
+
+def test_what_is_withdrawn_has_no_request_that_could_still_be_fetched(authority: TestAuthority) -> None:
+    authority.device("lamp-1")
+    approved, waits, others = file(authority, "lamp-1"), file(authority, "lamp-1"), file(authority, "lamp-2")
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        approve_request(changing, approved)
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        withdrawn = withdraw_thing(changing, "lamp-1")
+    assert {each.request_id for each in withdrawn.requests} == {approved, waits}
+    with read(authority.db) as connection:
+        states = {each.request_id: each.state for each in list_requests(connection)}
+    assert states == {approved: "DENIED", waits: "DENIED", others: "WAITING"}
+
+
+def test_one_address_gets_so_many_an_hour(authority: TestAuthority, clock: FakeClock) -> None:
+    head = 'name = "few"\nprofile = "device"\nproofs = ["token"]\n'
+    definition = parse_definition(f"{head}[limits]\nper_address = 2\n")
+
+    def given(thing: str, address: str, issuer_max: int = 100) -> None:
+        with change(authority.db, authority.clock, OPERATOR) as changing:
+            count(changing, definition, thing, address, "f" * 64, issuer_max)
+            changing.record("test", thing)
+
+    given("lamp-1", "192.0.2.1")
+    given("lamp-2", "192.0.2.1")
+    with pytest.raises(Fault) as caught:
+        given("lamp-3", "192.0.2.1")
+    assert caught.value.kind is Kind.RATE_LIMITED
+    assert caught.value.retry_after == 3600
+    given("lamp-3", "192.0.2.2")
+    # What was refused is not counted; what all have had of one CA is.
+    with pytest.raises(Fault):
+        given("lamp-4", "192.0.2.2", issuer_max=3)
+    clock.advance(timedelta(hours=1))
+    given("lamp-4", "192.0.2.1", issuer_max=3)
+
+
 def test_no_more_wait_for_a_person_than_a_person_can_see(
     authority: TestAuthority, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     monkeypatch.setattr("troth.enrollment.requests.REQUESTS_WAITING_MAX", 2)
-    approval = Approval("asked", None, timedelta(hours=1), 5.0)
 
     def ask(thing: str) -> None:
-        with change(authority.db, authority.clock, f"device:{thing}") as changing:
-            file_request(changing, Proof("approval", thing, "device", {}, None), approval, a_request(thing))
+        file(authority, thing)
 
     ask("lamp-1")
     ask("lamp-2")

@@ -36,6 +36,8 @@ class Approval:
     lifetime: timedelta
     """How long it may wait, and how long what was approved may be fetched."""
     retry_after: float
+    address: str = ""
+    """Where the request comes from."""
 
 
 @dataclass(frozen=True, slots=True)

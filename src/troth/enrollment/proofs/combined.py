@@ -116,11 +116,11 @@ class EnrollmentClaim:
         rule = definition.approval
         retry_after = rule.retry.total_seconds()
         if found is None or state is RequestState.EXPIRED or _came_to_nothing(connection, found):
-            return None, Approval(definition.name, None, rule.lifetime, retry_after), {}
+            return None, Approval(definition.name, None, rule.lifetime, retry_after, self.presented.address), {}
         if state is RequestState.DENIED:
             raise not_proven(f"request {found.request_id} was denied by {found.decided_by}")
         if state is RequestState.WAITING:
-            return None, Approval(definition.name, found.request_id, rule.lifetime, retry_after), {}
+            return None, Approval(definition.name, found.request_id, rule.lifetime, retry_after, found.address), {}
         intent_id = found.intent_id if state is RequestState.FETCHED else None
         return intent_id, None, {"request": found.request_id, "approved_by": found.decided_by}
 

@@ -407,6 +407,7 @@ def _enrollments() -> None:
         _required("request", sa.LargeBinary()),
         _required("key_digest", sa.String(64)),
         _required("evidence", sa.Text()),
+        _required("address", sa.Text()),
         _required("state", sa.String(32)),
         _required("created_at", sa.BigInteger()),
         _required("expires_at", sa.BigInteger()),
