@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from cryptography import x509
@@ -10,14 +11,18 @@ from sqlalchemy import text
 from tests.crash.journeys import OPERATOR, REVOKED, Place
 
 from troth.authority.hierarchy import ISSUING, open_keys
+from troth.clock import SystemClock
+from troth.enrollment.ownerships import end_ownerships
 from troth.evidence.audit import Flaw
 from troth.evidence.checkpoint import VerifierKey
+from troth.journal.change import change
 from troth.journal.entries import list_after
 from troth.journal.reading import audit
 from troth.journal.record import Entry
 from troth.registry.issuers import list_issuers
 from troth.store.connect import Database
 from troth.store.read import read
+from troth.testing.clock import FakeClock
 from troth.x509.profiles import Purpose
 from troth.x509.verify import verify_issued_by
 
@@ -99,6 +104,20 @@ def _enrolled(place: Place, db: Database, entries: list[Entry]) -> None:
     assert _answers(place) == {"lamp-1": {certificate_id}}
 
 
+def _claimed(place: Place, db: Database, entries: list[Entry]) -> None:
+    """The device is one thing with one certificate, and what was made in vain ends with its hour."""
+    thing = "lamp-claimed"
+    ((certificate_id, state),) = rows(db, f"SELECT certificate_id, state FROM certificates WHERE thing = '{thing}'")
+    assert state == "ACTIVE"
+    assert rows(db, f"SELECT certificate_id FROM thing_principals WHERE thing = '{thing}'") == [(certificate_id,)]
+    assert [entry.kind for entry in entries].count("ownership.spent") == 1
+    assert _answers(place) == {thing: {certificate_id}}
+    with change(db, FakeClock(SystemClock().now() + timedelta(hours=1)), OPERATOR) as changing:
+        assert not end_ownerships(changing)
+    assert rows(db, "SELECT digest FROM ownerships") == []
+    assert rows(db, "SELECT certificate_id FROM certificates WHERE state = 'PENDING_ACTIVATION'") == []
+
+
 def _issued_in_bulk(place: Place, db: Database, entries: list[Entry]) -> None:
     """Each thing has one certificate, although one of them was asked for twice and the run twice."""
     found = rows(db, f"SELECT thing, certificate_id FROM certificates WHERE thing <> '{REVOKED}'")
@@ -159,6 +178,7 @@ def _published(place: Place, db: Database, entries: list[Entry]) -> None:
 
 OF_ITS_OWN = {
     "enroll": _enrolled,
+    "claim": _claimed,
     "bulk": _issued_in_bulk,
     "birth": _born,
     "revoke": _revoked,

@@ -1,5 +1,6 @@
 """A site that is made once and copied for each case, on SQLite and on PostgreSQL; and an empty one for births."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +10,13 @@ from tests.crash import journeys
 from tests.crash.journeys import OPERATOR, PUBLIC_URL, REVOKED, Place
 from tests.crash.playing import copied
 from tests.fixtures.postgresql import PostgreSQLServer
+from tests.fixtures.templates import small
 
 from troth.app.wiring.door import open_door
 from troth.authority.settle import issue
 from troth.clock import SystemClock
+from troth.enrollment.template_resources import TemplateType
+from troth.enrollment.templates import TemplateOptions, create_template
 from troth.enrollment.tokens import create_token
 from troth.journal.change import change
 from troth.keys.file import generate
@@ -46,6 +50,7 @@ def _fill_site(place: Place, db: Database) -> None:
             create_thing(changing, thing)
             if thing != REVOKED:
                 (place.folder / f"{thing}.csr").write_bytes(build_request(generate(KeyAlgorithm.P256), thing))
+        create_template(changing, "lamps", TemplateType.FLEET_PROVISIONING, json.dumps(small()), TemplateOptions())
         secret = create_token(changing, "lamp-1", timedelta(days=1)).secret
     (place.folder / "token").write_text(secret)
     issue(

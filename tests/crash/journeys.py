@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
 from tests.fixtures.enrolling import fed
+from tests.fixtures.provisioning import CLAIM, provisioning_fed
 
 from troth.app import logs
 from troth.app.cabinet import FileCabinet
@@ -33,7 +35,9 @@ from troth.enrollment.presented import Presented
 from troth.errors import Bug
 from troth.journal.change import change
 from troth.keys.file import generate
+from troth.keys.files import write_private
 from troth.keys.requests import build_request
+from troth.protocols.provisioning import Registration
 from troth.registry.certificates import CertificateRow
 from troth.registry.inventory import Search, all_certificates
 from troth.registry.issuers import get_issuer
@@ -110,6 +114,24 @@ async def _enroll(place: Place, db: Database) -> None:
         enrolled = await simpleenroll(enrollment, presented, base64.encodebytes(request))
     assert isinstance(enrolled, Enrolled)
     place.answered(enrolled.thing, enrolled.certificate.public_bytes(Encoding.DER))
+
+
+def claimant(place: Place) -> None:
+    """Become lamp-claimed by the template, as the MQTT door does it; what it has been given it keeps on disk."""
+    with place.database() as db:
+        asyncio.run(_claim(place, db))
+
+
+async def _claim(place: Place, db: Database) -> None:
+    async with provisioning_fed(db, SystemClock(), PUBLIC_URL, place.folder / "bell", WAIT_S) as provisioning:
+        kept = place.folder / "created"
+        if not kept.exists():
+            (request, *_) = place.requests()
+            made = await provisioning.create_from_csr(CLAIM, request)
+            write_private(kept, json.dumps([made.certificate_pem, made.token]).encode())
+        pem, token = json.loads(kept.read_bytes())
+        registered = await provisioning.register(CLAIM, "lamps", Registration(token, {"Serial": "claimed"}))
+    place.answered(registered.thing, load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER))
 
 
 def bulk(place: Place) -> None:
@@ -194,7 +216,9 @@ def publisher(place: Place) -> None:
 
 
 Role = Callable[[Place], None]
-ROLES: dict[str, Role] = {each.__name__: each for each in (authority, device, bulk, fleet, founder, revoker, publisher)}
+ROLES: dict[str, Role] = {
+    each.__name__: each for each in (authority, device, claimant, bulk, fleet, founder, revoker, publisher)
+}
 
 
 def run(role: str, place: Place, die_at: str | None) -> None:

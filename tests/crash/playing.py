@@ -32,6 +32,7 @@ JOURNEYS = {
     each.name: each
     for each in (
         Journey("enroll", "device", "authority"),
+        Journey("claim", "claimant", "authority"),
         Journey("bulk", "bulk", "authority"),
         Journey("birth", "founder"),
         Journey("revoke", "revoker"),
@@ -94,6 +95,7 @@ def ended(process: BaseProcess, code: int) -> None:
 
 
 def copied(template: Path, folder: Path, url: str) -> Place:
-    """Return a place of its own, made of a closed template."""
-    shutil.copytree(template, folder, dirs_exist_ok=True)
+    """Return a place of its own, made of a closed template; what was there before is gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(template, folder)
     return Place(folder, url)
