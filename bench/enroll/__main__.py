@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     options = parser.parse_args()
     logs.configure("bench", "console", level=logging.WARNING)
-    count = 60 if options.quick else options.count
+    count = 24 if options.quick else options.count
     here = machine.describe()
     print(
         f"{here['cores']} cores, {here['cpu']}, Python {here['python']}; load {os.getloadavg()[0]:.2f}; "

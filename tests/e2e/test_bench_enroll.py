@@ -26,4 +26,4 @@ def test_a_quick_run_enrolls_all_and_prints_the_ratio(tmp_path: Path) -> None:
     assert "to bare handshakes, per s" in done.stdout
     figures = json.loads(report.read_text())["figures"]
     assert len(figures) == 4
-    assert all(figure["done"] == figure["asked"] == 60 for figure in figures.values())
+    assert all(figure["done"] == figure["asked"] == 24 for figure in figures.values())
