@@ -16,7 +16,7 @@ PATIENCE_S = 60.0
 
 # A new process is forked from one that has loaded all modules, has a single thread and no connection to anything.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.crash.journeys"])
+_CONTEXT.set_forkserver_preload(["tests.crash.journeys", "tests.crash.renewing"])
 
 
 @dataclass(frozen=True)
