@@ -99,6 +99,17 @@ def test_a_token_of_another_profile_is_not_this_enrollments(authority: TestAutho
     assert reason == "no token was shown"
 
 
+def test_nobody_learns_which_things_there_are(authority: TestAuthority, tmp_path: Path) -> None:
+    maker = Maker.new(tmp_path, authority.clock.now())
+    register(authority, maker)
+    enrollment(authority, CAMERAS.replace("create = true\n", ""))
+    authority.thing("cam-A1")
+    chains = {serial: (maker.device(serial).certificate.public_bytes(Encoding.DER),) for serial in ("A1", "A2")}
+    shown = {serial: Presented(peer_chain=chain, is_stranger=True, label="cameras") for serial, chain in chains.items()}
+    assert prove(authority, shown["A1"], a_request("cam-A1")).thing == "cam-A1"
+    assert "no thing 'cam-A2'" in refused(authority, shown["A2"], a_request("cam-A2"))
+
+
 KEY, OTHER = "a" * 64, "b" * 64
 
 

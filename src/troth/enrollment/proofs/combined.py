@@ -59,6 +59,8 @@ class EnrollmentClaim:
         thing = _thing(definition, shown, request)
         if not definition.thing.admits(thing):
             raise not_proven(f"thing {thing!r} may not come to enrollment {definition.name!r}")
+        if Way.TOKEN not in shown and not definition.thing.create and find_thing(connection, thing) is None:
+            raise not_proven(f"there is no thing {thing!r}, and enrollment {definition.name!r} makes none")
         credential = _credential(definition, shown)
         # Before anything is looked up that another request for the same thing may be changing at this moment.
         bound = find_binding(connection, thing, lock=lock) if credential is not None else None
