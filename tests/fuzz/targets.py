@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tests.fuzz import journal_evidence, ocsp_requests, policy_documents, policy_patterns, policy_topics
+from tests.fuzz import (
+    journal_evidence,
+    ocsp_requests,
+    policy_documents,
+    policy_patterns,
+    policy_topics,
+    provisioning_requests,
+)
 
 MIB: Final = 1024 * 1024
 
@@ -47,4 +54,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     ),
     "policy-patterns": Target(policy_patterns.check, policy_patterns.SEEDS, policy_patterns.WORDS, bytes_max=64 * 1024),
     "policy-topics": Target(policy_topics.check, policy_topics.SEEDS, policy_topics.WORDS, bytes_max=70 * 1024),
+    "provisioning-requests": Target(
+        provisioning_requests.check, provisioning_requests.SEEDS, provisioning_requests.WORDS, bytes_max=70 * 1024
+    ),
 }

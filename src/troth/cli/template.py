@@ -50,7 +50,7 @@ ServerKeysOption = Annotated[
 ]
 AgainOption = Annotated[
     bool | None,
-    typer.Option("--again/--no-again", help="Whether a thing that has a certificate may be given another."),
+    typer.Option("--again/--no-again", help="Whether a thing that has had a certificate may be given another."),
 ]
 HookURLOption = Annotated[str | None, typer.Option("--hook-url", metavar="URL", help="Ask this server first: https.")]
 HookCAOption = Annotated[Path | None, typer.Option("--hook-ca", metavar="FILE", help="The CAs that vouch for it, PEM.")]

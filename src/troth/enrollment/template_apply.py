@@ -4,7 +4,6 @@ Policies are attached to the thing, so that they outlive the certificate. What e
 """
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -23,24 +22,21 @@ from troth.registry.policies import attach_policy, create_policy
 from troth.registry.things import Thing, create_thing, find_thing, lock_thing, update_thing
 from troth.x509.certificates import parse_certificate
 
-_IN_FORCE: Final = frozenset({CertificateState.ACTIVE, CertificateState.INACTIVE})
-"""States of certificates that a thing has, or can have again."""
-
 
 def apply_plan(
     change: Change, plan: Plan, certificate_id: str | None, *, profile: str, again: bool, limits: Limits = DEFAULT
 ) -> Thing:
     """Make the thing with its policies, and the certificate with this whole id its own. Return the thing.
 
-    `again` says that a thing which has a certificate may be given another one. Raises `Fault`: conflict for what exists
-    and may not be overridden, for a thing that has a certificate, and for a certificate that has a thing; bad key for
-    one that is another thing's; not found, malformed and too large as the registry does.
+    `again` says that a thing which has had a certificate may be given another. Raises `Fault`: conflict for what exists
+    and may not be overridden, for a thing that has had a certificate, and for a certificate that has a thing; bad key
+    for one that is another thing's; not found, malformed and too large as the registry does.
     """
     thing = _thing(change, plan.thing)
     if certificate_id is not None and plan.certificate is not None:
-        if not again and is_enrolled(change, thing.name, {certificate_id}):
+        if not again and was_enrolled(change, thing.name, {certificate_id}):
             hint = "let the template say so: troth template update NAME --again"
-            raise Fault(Kind.CONFLICT, f"thing {thing.name!r} has a certificate", hint=hint)
+            raise Fault(Kind.CONFLICT, f"thing {thing.name!r} has had a certificate", hint=hint)
         _certificate(change, plan.certificate, thing.name, certificate_id, profile)
     for policy in plan.policies:
         if policy.document is not None:
@@ -69,12 +65,13 @@ def _replaces(override: Override, there: object, wanted: object, what: str) -> b
     return override is Override.REPLACE
 
 
-def is_enrolled(change: Change, thing: str, besides: Collection[str]) -> bool:
-    """Say whether a thing has a certificate that lets it in, or could again, besides those with these ids."""
+def was_enrolled(change: Change, thing: str, besides: Collection[str]) -> bool:
+    """Say whether a thing has had a certificate, in force or not, besides those with these ids.
+
+    One that was revoked counts: who stole a device holds its claim certificate too, and must not come back with it.
+    """
     held = all_certificates(change.connection, Search(thing=thing))
-    return any(
-        row.certificate_id not in besides and row.state in _IN_FORCE and row.not_after > change.at for row in held
-    )
+    return any(row.certificate_id not in besides for row in held)
 
 
 def _certificate(change: Change, wanted: CertificatePlan, thing: str, certificate_id: str, profile: str) -> None:

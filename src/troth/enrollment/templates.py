@@ -49,7 +49,7 @@ class TemplateOptions:
     server_keys: bool = False
     """It takes certificates whose keys the server has made, and so allows that keys are made."""
     again: bool = False
-    """A thing that has a certificate in force may be given another; its name alone is no proof of who asks."""
+    """A thing that has had a certificate may be given another; its name alone is no proof of who asks."""
     hook: HookOptions | None = None
 
 
