@@ -15,6 +15,8 @@ from tests.fixtures.issuance import certificates, entries
 from tests.fixtures.provisioning import CLAIM, csr, provisioning_at
 from tests.fixtures.templates import new_template
 
+from troth.app.duties import duties
+from troth.authority.status.publish import CRLDoor
 from troth.enrollment import ownerships
 from troth.enrollment.flow import Enrolled
 from troth.enrollment.ownerships import end_ownerships
@@ -339,6 +341,18 @@ def test_what_nobody_claims_is_revoked_when_its_hour_is_over(
     assert entry.data["revoked"] == [lost.certificate_id]
     assert not end(authority)
     assert len(entries(authority.db, "ownership.ended")) == 1
+
+
+def test_the_authority_ends_it_by_itself(authority: TestAuthority, tmp_path: Path, clock: FakeClock) -> None:
+    lost = make(authority, tmp_path)
+    every = duties(CRLDoor({}, authority.public_url), timedelta(days=1))
+    (duty,) = [each for each in every if each.name == "end-ownerships"]
+    assert duty.every_s <= 60
+    duty.do(authority.db, clock)
+    assert row_of(authority, lost).state is CertificateState.PENDING_ACTIVATION
+    clock.advance(HOUR)
+    duty.do(authority.db, clock)
+    assert row_of(authority, lost).state is CertificateState.REVOKED
 
 
 def test_ending_is_done_some_at_a_time(
