@@ -53,8 +53,9 @@ async def simplereenroll(enrollment: Enrollment, presented: Presented, body: byt
             "a certificate is renewed by who shows it",
             hint="make the TLS connection with the certificate that is to be renewed",
         )
-    request, _ = _read(presented, body)
-    done = await enrollment.enroll(CertificateClaim(presented.peer_chain[0]), request)
+    request, is_linked = _read(presented, body)
+    claim = CertificateClaim(presented.peer_chain[0], presented.label, is_linked)
+    done = await enrollment.enroll(claim, request)
     if isinstance(done, Enrolled):
         before = certificate_id(parse_certificate(presented.peer_chain[0]))
         await enrollment.run(partial(inherit, before=before, after=certificate_id(done.certificate)))

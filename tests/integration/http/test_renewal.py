@@ -15,6 +15,7 @@ from tests.fixtures.issuance import certificates, entries
 from tests.fixtures.mqtt import allow, policy
 
 from troth.app.profiles import built_in_profiles
+from troth.enrollment.enrollments import create_enrollment
 from troth.enrollment.renewal import note_first_use
 from troth.journal.change import change
 from troth.keys.file import FileKey, generate, render_key
@@ -282,3 +283,17 @@ def test_renewal_times_are_told_over_the_door(old: Old, doors: RunningDoors) -> 
     assert parse_renewal_info(late.body).end < doors.site.clock.now()
     assert told().status == 403
     assert told("--request", "POST").status == 405
+
+
+def test_the_label_of_a_renewal_is_that_of_an_enrollment(doors: RunningDoors) -> None:
+    site = doors.site
+    with change(site.db, site.clock, "operator:anna") as changing:
+        for name, more in (("bound", "linked = true"), ("closed", "enabled = false")):
+            create_enrollment(changing, f'name = "{name}"\nprofile = "device"\nproofs = ["token"]\n{more}\n')
+    held = site.device("lamp-1")
+    assert ask(doors, held, a_request(), "nowhere/simplereenroll").status == 404
+    # Its requests must be made for their connection, and this one is for none.
+    assert ask(doors, held, a_request(), "bound/simplereenroll").status == 401
+    assert len(states(site)) == 1
+    # Closed to newcomers, it lets nobody down who has come before.
+    assert ask(doors, held, a_request(), "closed/simplereenroll").status == 200

@@ -14,6 +14,8 @@ from sqlalchemy import Connection
 
 from troth.authority.derive import read_profile
 from troth.authority.intents import IntentState, find_requested
+from troth.enrollment.enrollments import get_enrollment
+from troth.enrollment.presented import DEFAULT_LABEL
 from troth.enrollment.proofs.claim import Proof, not_proven
 from troth.enrollment.renewal import begin_renewal, require_patience
 from troth.errors import Bug, Fault, Kind
@@ -32,15 +34,22 @@ CHANGE_SUBJECT_NAME: Final = ObjectIdentifier("1.3.6.1.5.5.7.7.36")
 
 @dataclass(frozen=True, slots=True)
 class CertificateClaim:
-    """The certificate of a connection whose peer has proven to hold its key: DER."""
+    """The certificate of a connection whose peer has proven to hold its key."""
 
     der: bytes
+    label: str = DEFAULT_LABEL
+    """The enrollment by whose path it came."""
+    is_linked: bool = False
+    """Whether the request was made for this very connection."""
 
     def prove(self, connection: Connection, at: datetime, request: Request, *, lock: bool = False) -> Proof:
         """Return what the certificate proves. See `Claim.prove`.
 
-        Raises `Fault` (rejected) too, for a request with other names than the certificate's.
+        Raises `Fault` too: rejected for a request with other names than the certificate's, not found for a label
+        without enrollment. One that is closed to newcomers still renews.
         """
+        if get_enrollment(connection, self.label).definition.linked and not self.is_linked:
+            raise not_proven("the request is not linked to its connection (RFC 7030, 3.5), and has to be")
         shown = parse_certificate(self.der)
         # Locked, so that of two that come at the same instant with the same request the second finds the first.
         row = find_certificate(connection, certificate_id(shown), lock=lock)
