@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, select, update
 
 from troth.authority.derive import render_public_key
+from troth.authority.intents import IntentState, find_intent
 from troth.enrollment import tables
 from troth.enrollment.proofs.claim import Approval, Proof
 from troth.errors import Fault, Kind
@@ -77,8 +78,8 @@ class WaitingRequest:
 def file_request(change: Change, proof: Proof, approval: Approval, request: Request) -> str:
     """Put a request before a person and return its id; one that expired is put there anew.
 
-    Raises `Fault` (unavailable) when `REQUESTS_WAITING_MAX` wait already, or `REQUESTS_WAITING_PER_ADDRESS_MAX` of
-    one address.
+    Raises `Fault`: conflict when it was decided since the proof was looked at; unavailable when `REQUESTS_WAITING_MAX`
+    wait already, or `REQUESTS_WAITING_PER_ADDRESS_MAX` of one address.
     """
     waiting = (_COLUMNS.state == RequestState.WAITING, _COLUMNS.expires_at > change.at)
     own = func.count().filter(_COLUMNS.address == approval.address)
@@ -87,7 +88,12 @@ def file_request(change: Change, proof: Proof, approval: Approval, request: Requ
     if total >= REQUESTS_WAITING_MAX or from_here >= REQUESTS_WAITING_PER_ADDRESS_MAX:
         detail = f"{total} requests wait for a person, {from_here} of them from {approval.address or 'nowhere'}"
         raise Fault(Kind.UNAVAILABLE, "too many requests wait", detail=detail, retry_after=approval.retry_after)
-    old = find_request(change.connection, approval.enrollment, proof.thing, request.digest)
+    old = find_request(change.connection, approval.enrollment, proof.thing, request.digest, lock=True)
+    if old is not None and not is_over(change.connection, old, change.at):
+        if old.state is RequestState.WAITING:
+            return old.request_id
+        # Decided since the proof was looked at: what was decided is not undone.
+        raise Fault(Kind.CONFLICT, f"request {old.request_id} has been decided meanwhile")
     request_id = random_id() if old is None else old.request_id
     values = {
         "evidence": dict(proof.evidence),
@@ -135,6 +141,14 @@ def find_request(
     statement = select(tables.requests).where(*own)
     row = connection.execute(statement.with_for_update() if lock else statement).one_or_none()
     return None if row is None else _request(row)
+
+
+def is_over(connection: Connection, found: WaitingRequest, at: datetime) -> bool:
+    """Say whether a request may be put before a person anew: it expired, or what it led to was refused."""
+    if found.state_at(at) is not RequestState.FETCHED:
+        return found.state_at(at) is RequestState.EXPIRED
+    intent = find_intent(connection, found.intent_id or "")
+    return intent is None or intent.state is IntentState.REFUSED
 
 
 def get_request(connection: Connection, prefix: str, *, lock: bool = False) -> WaitingRequest:

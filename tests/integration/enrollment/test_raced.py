@@ -13,6 +13,7 @@ from troth.enrollment.flow import Enrolled, Waiting
 from troth.enrollment.newcomers import readmit
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.combined import EnrollmentClaim
+from troth.enrollment.requests import approve_request
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.keys.file import generate
@@ -21,6 +22,8 @@ from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.requests import Request
 
 CAMERAS = 'name = "cameras"\nprofile = "device"\nproofs = ["idevid"]\n[thing]\nname = "cam-{serial}"\ncreate = true\n'
+
+ASKED = 'name = "asked"\nprofile = "device"\nproofs = ["approval"]\n[thing]\nname = "{request}"\ncreate = true\n'
 
 Outcome = Enrolled | Waiting | BaseException
 
@@ -94,6 +97,22 @@ def test_a_thing_that_many_claim_is_one_claimants(
     assert len(lost) == 7
     assert {each.kind if isinstance(each, Fault) else each for each in lost} == {Kind.UNAUTHENTICATED}
     assert issued(any_authority) == before + 1
+
+
+def test_a_request_is_filed_once_and_what_was_approved_is_fetched_once(
+    any_authority: TestAuthority, tmp_path: Path
+) -> None:
+    enrollment(any_authority, ASKED)
+    asked = [(Presented(label="asked", address="192.0.2.1"), a_request("guest-1"))] * 8
+    waiting = race(any_authority, tmp_path, asked)
+    assert all(isinstance(each, Waiting) for each in waiting), waiting
+    (request_id,) = {each.request_id for each in waiting if isinstance(each, Waiting)}
+    assert len(entries(any_authority.db, "request.filed")) == 1
+    with change(any_authority.db, any_authority.clock, OPERATOR) as changing:
+        approve_request(changing, request_id)
+    outcomes = race(any_authority, tmp_path, asked)
+    assert all(isinstance(each, Enrolled) for each in outcomes), outcomes
+    assert (issued(any_authority), len(entries(any_authority.db, "request.fetched"))) == (1, 1)
 
 
 def test_a_key_that_many_things_come_with_is_one_things(

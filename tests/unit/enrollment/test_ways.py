@@ -1,6 +1,6 @@
 """Each way of proving, by itself: certificates with any byte changed, keys that are somebody's, too much at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from troth.enrollment.limits import count
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import Approval, Proof
 from troth.enrollment.proofs.combined import EnrollmentClaim
-from troth.enrollment.requests import approve_request, file_request, list_requests
+from troth.enrollment.requests import WaitingRequest, approve_request, deny_request, file_request, list_requests
 from troth.enrollment.retention import prune
 from troth.enrollment.withdraw import withdraw_thing
 from troth.errors import Fault, Kind
-from troth.journal.change import change
+from troth.journal.change import Change, change
 from troth.keys.file import generate
 from troth.registry.keys_seen import block_key, find_key, take_keys
 from troth.store.read import read
@@ -150,6 +150,28 @@ def test_one_address_does_not_fill_the_queue_alone(authority: TestAuthority, mon
         file(authority, "lamp-2")
     assert caught.value.kind is Kind.UNAVAILABLE
     file(authority, "lamp-2", "192.0.2.2")
+
+
+@pytest.mark.parametrize("decide", [approve_request, deny_request])
+def test_what_was_decided_meanwhile_is_not_undone(
+    authority: TestAuthority, decide: Callable[[Change, str], WaitingRequest]
+) -> None:
+    request = a_request("lamp-1")
+    approval = Approval("asked", None, timedelta(hours=1), 5.0, "192.0.2.1")
+
+    def ask() -> str:
+        with change(authority.db, authority.clock, "device:lamp-1") as changing:
+            return file_request(changing, Proof("approval", "lamp-1", "device", {}, None), approval, request)
+
+    request_id = ask()
+    assert ask() == request_id
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        decided = decide(changing, request_id)
+    with pytest.raises(Fault) as caught:
+        ask()
+    assert caught.value.kind is Kind.CONFLICT
+    with read(authority.db) as connection:
+        assert list_requests(connection) == [decided]
 
 
 def test_what_is_withdrawn_has_no_request_that_could_still_be_fetched(authority: TestAuthority) -> None:

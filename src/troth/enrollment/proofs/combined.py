@@ -22,7 +22,7 @@ from troth.enrollment.proofs.claim_certificate import ClaimCertificateWay
 from troth.enrollment.proofs.foreign import ForeignWay
 from troth.enrollment.proofs.token_way import TokenWay
 from troth.enrollment.proofs.way import MakesWay, ProvingWay, Shown
-from troth.enrollment.requests import RequestState, WaitingRequest, fetch_request, find_request
+from troth.enrollment.requests import RequestState, fetch_request, find_request, is_over
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.limits import ISSUANCES_PER_ISSUER_PER_HOUR_MAX
@@ -117,7 +117,7 @@ class EnrollmentClaim:
         state = None if found is None else found.state_at(at)
         rule = definition.approval
         retry_after = rule.retry.total_seconds()
-        if found is None or state is RequestState.EXPIRED or _came_to_nothing(connection, found):
+        if found is None or is_over(connection, found, at):
             return None, Approval(definition.name, None, rule.lifetime, retry_after, self.presented.address), {}
         if state is RequestState.DENIED:
             raise not_proven(f"request {found.request_id} was denied by {found.decided_by}")
@@ -203,11 +203,3 @@ def _earlier(
 def _is_good(connection: Connection, intent: Intent, at: datetime) -> bool:
     row = find_certificate(connection, intent.certificate_id or "")
     return row is not None and at <= row.not_after
-
-
-def _came_to_nothing(connection: Connection, found: WaitingRequest) -> bool:
-    """Say whether what was approved and fetched was refused by the authority: a person may let it through again."""
-    if found.state is not RequestState.FETCHED:
-        return False
-    intent = find_intent(connection, found.intent_id or "")
-    return intent is None or intent.state is IntentState.REFUSED
