@@ -143,11 +143,12 @@ def test_it_waits_for_a_person(strongswan: StrongSwan) -> None:
     words = ["pki", "--est", "--in", "request.der", "--cacert", "plain.pem", "--userpass", f"lamp-1:{secret}"]
     words += ["--interval", "1", "--url", f"https://localhost:{strongswan.doors.https}"]
     with subprocess.Popen(words, cwd=strongswan.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
-        waiting = until(lambda: entries(site.db, "request.filed") or client.poll() is not None, "the request's arrival")
+        until(lambda: entries(site.db, "request.filed") or client.poll() is not None, "the request's arrival")
         assert client.poll() is None, client.communicate()[1].decode()
+        (waiting,) = entries(site.db, "request.filed")
         assert certificates(site.db, "lamp-1") == []
         with change(site.db, site.clock, "operator:anna") as changing:
-            approve_request(changing, waiting[0].subject)
+            approve_request(changing, waiting.subject)
         told, errors = client.communicate(timeout=60)
     assert client.returncode == 0, errors.decode()
     assert x509.load_der_x509_certificate(told).public_key() == key.public_key
