@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, delete, select, update
 
@@ -158,9 +159,18 @@ def _check(connection: Connection, type: TemplateType, document: str, options: T
     if (hook.url is None) == (hook.entry_point is None):
         raise Fault(Kind.MALFORMED, "a hook is a URL or an entry point", hint="give one of the two")
     if hook.url is not None:
-        if not hook.url.startswith("https://"):
-            raise Fault(Kind.MALFORMED, "the hook's URL is not https://", hint="what it decides must not be forged")
+        if not _is_https(hook.url):
+            raise Fault(Kind.MALFORMED, "the hook's URL is not https://HOST", hint="what it decides must not be forged")
         parse_chain(hook.ca_pem.encode())
+
+
+def _is_https(url: str) -> bool:
+    try:
+        where = urlsplit(url)
+        # To ask for a port that cannot be is a ValueError.
+        return where.scheme == "https" and bool(where.hostname) and where.port != 0
+    except ValueError:
+        return False
 
 
 def _said(row: TemplateRow) -> dict[str, object]:

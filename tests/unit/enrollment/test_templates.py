@@ -89,6 +89,9 @@ def test_a_template_is_kept_changed_and_deleted(authority: TestAuthority, clock:
         ("new", None, TemplateOptions(hook=HookOptions()), Kind.MALFORMED),
         ("new", None, TemplateOptions(hook=HookOptions(url="http://a.example", ca_pem="x")), Kind.MALFORMED),
         ("new", None, TemplateOptions(hook=HookOptions(url="https://a.example", ca_pem="x")), Kind.MALFORMED),
+        ("new", None, TemplateOptions(hook=HookOptions(url="https:///ask", ca_pem="x")), Kind.MALFORMED),
+        ("new", None, TemplateOptions(hook=HookOptions(url="https://a:99999/", ca_pem="x")), Kind.MALFORMED),
+        ("new", None, TemplateOptions(hook=HookOptions(url="https://[a/", ca_pem="x")), Kind.MALFORMED),
         ("lamps", None, TemplateOptions(), Kind.CONFLICT),
     ],
 )
