@@ -17,9 +17,11 @@ from troth.registry.policies import attach_policy
 from troth.registry.things import create_thing, find_thing, get_thing, no_thing
 
 THING_BOUND: Final = "thing.bound"
+THING_BARRED: Final = "thing.barred"
 THING_READMITTED: Final = "thing.readmitted"
 
 _OPEN: Final = "open"
+_BARRED: Final = "barred"
 
 _COLUMNS: Final = tables.bindings.c
 
@@ -73,6 +75,14 @@ def readmit(change: Change, thing: str) -> None:
     bound = find_binding(change.connection, thing)
     _bind(change, thing, _OPEN, is_new=bound is None)
     change.record(THING_READMITTED, thing, thing=thing, before=bound.credential if bound else None)
+
+
+def bar(change: Change, thing: str) -> None:
+    """Let nobody be bound to a thing any more that is bound, until `readmit`. Waits for who is enrolling it just now."""
+    bound = find_binding(change.connection, thing, lock=True)
+    if bound is not None and bound.credential != _BARRED:
+        _bind(change, thing, _BARRED, is_new=False)
+        change.record(THING_BARRED, thing, thing=thing, before=bound.credential)
 
 
 def _bind(change: Change, thing: str, credential: str, *, is_new: bool) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from troth.authority.revoke import revoke_thing
+from troth.enrollment.newcomers import bar
 from troth.enrollment.requests import WaitingRequest, deny_requests_of
 from troth.enrollment.tokens import Token, TokenState, list_tokens, revoke_token
 from troth.journal.change import Change
@@ -29,6 +30,7 @@ def withdraw_thing(change: Change, thing: str, reason: Reason = Reason.UNSPECIFI
     # Tokens first: who is spending one at this moment has committed the intent by the time that we hold the token.
     tokens = [revoke_token(change, token.token_id) for token in _good_tokens(change, thing)]
     requests = deny_requests_of(change, thing)
+    bar(change, thing)
     return Withdrawn(revoke_thing(change, thing, reason), tokens, requests)
 
 

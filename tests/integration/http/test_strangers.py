@@ -13,6 +13,7 @@ from tests.fixtures.strangers import DAY, OPERATOR, Bearer, Maker, a_request, co
 
 from troth.authority.revoke import revoke_thing
 from troth.enrollment.newcomers import readmit
+from troth.enrollment.withdraw import withdraw_thing
 from troth.journal.change import change
 from troth.keys.file import generate
 from troth.registry.foreign_issuers import ForeignPurpose, ForeignState, replace_crl, set_foreign_state
@@ -170,6 +171,22 @@ def test_what_was_withdrawn_does_not_come_back_by_itself(
     with change(cameras.db, cameras.clock, OPERATOR) as changing:
         revoke_thing(changing, "cam-A1")
     assert come(doors, "cameras", a_request(), device).status == 401
+    live_clock.advance(timedelta(seconds=1))
+    with change(cameras.db, cameras.clock, OPERATOR) as changing:
+        readmit(changing, "cam-A1")
+    assert come(doors, "cameras", a_request(), device).status == 200
+
+
+def test_a_thing_that_was_withdrawn_whole_is_barred(
+    cameras: TestAuthority, doors: RunningDoors, maker: Maker, live_clock: FakeClock
+) -> None:
+    device = maker.device("A1")
+    assert come(doors, "cameras", a_request(), device).status == 200
+    with change(cameras.db, cameras.clock, OPERATOR) as changing:
+        withdraw_thing(changing, "cam-A1")
+    # At the very instant, too.
+    assert come(doors, "cameras", a_request(), device).status == 401
+    assert [entry.subject for entry in entries(cameras.db, "thing.barred")] == ["cam-A1"]
     live_clock.advance(timedelta(seconds=1))
     with change(cameras.db, cameras.clock, OPERATOR) as changing:
         readmit(changing, "cam-A1")
