@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 
 from troth.enrollment import tables
 from troth.enrollment.proofs.claim import Newcomer
+from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.registry.policies import attach_policy
 from troth.registry.things import create_thing, find_thing, get_thing, no_thing
@@ -40,10 +41,10 @@ class Binding:
 
 
 def admit(change: Change, thing: str, newcomer: Newcomer) -> None:
-    """Make the thing if there is none, and bind it if it is not bound.
+    """Make the thing if there is none, and bind it.
 
-    One that exists keeps its type, attributes and policies. Raises `Fault` (not found) for a thing, a type or a policy
-    that does not exist.
+    One that exists keeps its type, attributes and policies. Raises `Fault`: not found for a thing, a type or a policy
+    that does not exist; conflict when another was bound to it since the proof was looked at.
     """
     if find_thing(change.connection, thing) is None:
         if not newcomer.creates:
@@ -53,10 +54,12 @@ def admit(change: Change, thing: str, newcomer: Newcomer) -> None:
             attach_policy(change, policy, thing=thing)
     if newcomer.bound_to is None:
         return
-    bound = find_binding(change.connection, thing)
-    if bound is None or bound.is_open:
-        _bind(change, thing, newcomer.bound_to, is_new=bound is None)
-        change.record(THING_BOUND, thing, thing=thing, credential=newcomer.bound_to)
+    bound = find_binding(change.connection, thing, lock=True)
+    if bound is not None and not bound.is_open:
+        # On PostgreSQL changes run side by side: another has come since the proof was looked at.
+        raise Fault(Kind.CONFLICT, "the thing has been bound meanwhile", detail=f"thing {thing!r}, {bound.credential}")
+    _bind(change, thing, newcomer.bound_to, is_new=bound is None)
+    change.record(THING_BOUND, thing, thing=thing, credential=newcomer.bound_to)
 
 
 def find_binding(connection: Connection, thing: str, *, lock: bool = False) -> Binding | None:
@@ -78,7 +81,7 @@ def readmit(change: Change, thing: str) -> None:
 
 
 def bar(change: Change, thing: str) -> None:
-    """Let nobody be bound to a thing any more that is bound, until `readmit`. Waits for who is enrolling it just now."""
+    """Let nobody be bound to a thing that is bound, until `readmit`; who is enrolling it just now is waited for."""
     bound = find_binding(change.connection, thing, lock=True)
     if bound is not None and bound.credential != _BARRED:
         _bind(change, thing, _BARRED, is_new=False)

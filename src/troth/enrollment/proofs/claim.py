@@ -23,7 +23,7 @@ class Newcomer:
     creates: bool = True
     """False: only its binding is kept; the thing must exist."""
     bound_to: str | None = None
-    """What alone may enroll it from now on, as `troth.enrollment.bindings` has it."""
+    """What alone may enroll it from now on; None: nothing new."""
 
 
 @dataclass(frozen=True, slots=True)

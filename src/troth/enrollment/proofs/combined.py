@@ -79,7 +79,7 @@ class EnrollmentClaim:
         if Way.APPROVAL in definition.proofs and earlier is None:
             earlier, approval, approved = self._decided(connection, at, request, definition, thing, lock=lock)
             evidence.update(approved)
-        newcomer = _newcomer(definition, credential)
+        newcomer = _newcomer(definition, credential if bound is None or bound.is_open else None)
         return Proof(method, thing, definition.profile, evidence, earlier, newcomer=newcomer, approval=approval)
 
     def spend(self, change: Change, proof: Proof, intent_id: str) -> None:
@@ -147,11 +147,11 @@ def _thing(definition: Definition, shown: Mapping[Way, Shown], request: Request)
     return names.pop()
 
 
-def _newcomer(definition: Definition, credential: str | None) -> Newcomer | None:
+def _newcomer(definition: Definition, to_be_bound: str | None) -> Newcomer | None:
     rule = definition.thing
-    if not rule.create and credential is None:
+    if not rule.create and to_be_bound is None:
         return None
-    return Newcomer(rule.type, rule.attributes, rule.policies, rule.create, credential)
+    return Newcomer(rule.type, rule.attributes, rule.policies, rule.create, to_be_bound)
 
 
 def _credential(definition: Definition, shown: Mapping[Way, Shown]) -> str | None:
