@@ -12,7 +12,6 @@ from typing import Final
 from cryptography import x509
 
 from troth.authority.cross import Crossing
-from troth.authority.derive import render_public_key
 from troth.authority.drafting import CERTIFICATE_INTENDED, Drafted, draft_intent, hold_keys, record_intents
 from troth.authority.generation import Generation
 from troth.authority.intents import Intent, IntentState, lock_prepared, mark_issued, mark_refused
@@ -29,8 +28,9 @@ from troth.registry.things import no_thing
 from troth.x509.algorithms import PublicKey
 from troth.x509.certificates import certificate_id
 from troth.x509.profiles import IssuerRule, Profile, Purpose, validity_window
+from troth.x509.public_keys import render_public_key
 from troth.x509.requests import Request
-from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
+from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names
 
 __all__ = [
     "CERTIFICATE_INTENDED",
@@ -124,9 +124,9 @@ def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, is
     if wanted.thing is not None:
         if not lookups.has_thing(wanted.thing):
             raise no_thing(wanted.thing)
-        subject, evidence = thing_subject(wanted.thing), dict(wanted.proof)
+        subject, evidence = encode_thing_subject(wanted.thing), dict(wanted.proof)
     else:
-        subject, evidence = named_subject(wanted.name or ""), {**wanted.proof, _NAME: wanted.name}
+        subject, evidence = named_subject(wanted.name or "").public_bytes(), {**wanted.proof, _NAME: wanted.name}
     not_before, not_after = validity_window(rules, change.at, issuer.certificate)
     return Intent(
         intent_id=random_id(),
@@ -135,8 +135,8 @@ def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, is
         thing=wanted.thing,
         request=wanted.request.der,
         request_digest=wanted.request.digest,
-        public_key=render_public_key(wanted.request.public_key),
-        subject=subject.public_bytes(),
+        public_key=wanted.request.public_key_info,
+        subject=subject,
         san=_texts(wanted.alternative_names),
         serial=random_serial(random_below(issuer.shards)),
         not_before=not_before,

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from troth.errors import Bug, Fault, Kind
 from troth.x509.algorithms import KeyAlgorithm, PrivateKey, PublicKey, algorithm_of
 from troth.x509.der import BIT_STRING, SEQUENCE, Reader
 from troth.x509.extensions import EXTENDED_USES, key_usage
 from troth.x509.profiles import Profile
+from troth.x509.public_keys import render_public_key
 from troth.x509.signed import assemble_signed
 from troth.x509.signing import sign
 from troth.x509.tbs import (
@@ -30,7 +30,7 @@ from troth.x509.tbs import (
     write_tbs,
 )
 
-__all__ = ["EXTENDED_USES", "Template", "assemble", "build_tbs", "key_identifier", "key_usage"]
+__all__ = ["EXTENDED_USES", "Template", "assemble", "build_tbs", "key_identifier", "key_usage", "show", "to_be_signed"]
 
 _KEY_IDENTIFIER_BYTES: Final = 20
 
@@ -41,13 +41,16 @@ class Template:
 
     profile: Profile
     serial: int
-    subject: x509.Name
+    subject: x509.Name | bytes
+    """Or a DER Name."""
     public_key: PublicKey
     issuer_certificate: x509.Certificate | None
     """None: it signs itself."""
     not_before: datetime
     not_after: datetime
     san: tuple[x509.GeneralName, ...] = field(default=())
+    public_key_info: bytes | None = field(default=None)
+    """`public_key` as DER SubjectPublicKeyInfo, where the caller has it written."""
     permitted: tuple[x509.GeneralName, ...] = field(default=())
     """Name constraints of an issuer (`subjects.permitted_at`)."""
     aia_url: str | None = field(default=None)
@@ -62,11 +65,17 @@ def build_tbs(template: Template, signer_algorithm: KeyAlgorithm, throwaway_key:
     """Return the certificate as it will be but for its signature, which is a throwaway key's and proves nothing.
 
     `throwaway_key` is of the algorithm of the key that will sign. What to sign is ``.tbs_certificate_bytes``.
+    Raises `Fault` as `to_be_signed` does.
+    """
+    return show(to_be_signed(template, signer_algorithm), signer_algorithm, throwaway_key)
+
+
+def to_be_signed(template: Template, signer_algorithm: KeyAlgorithm) -> bytes:
+    """Return the bytes that a key of `signer_algorithm` is to sign.
+
     Raises `Fault`: bad key (the profile does not take the subject's key), rejected (values that cannot be encoded, a
     window that is empty or leaves the issuer's).
     """
-    if algorithm_of(throwaway_key.public_key()) is not signer_algorithm:
-        raise Bug("the throwaway key is not of the signer's algorithm")
     algorithm = algorithm_of(template.public_key)
     if algorithm not in template.profile.algorithms:
         raise Fault(
@@ -75,7 +84,13 @@ def build_tbs(template: Template, signer_algorithm: KeyAlgorithm, throwaway_key:
             hint=f"use one of {', '.join(template.profile.algorithms)}",
         )
     _check_window(template)
-    tbs = _tbs(template, signer_algorithm)
+    return _tbs(template, signer_algorithm)
+
+
+def show(tbs: bytes, signer_algorithm: KeyAlgorithm, throwaway_key: PrivateKey) -> x509.Certificate:
+    """Return the certificate of `tbs` under a throwaway key. Raises `Fault` (rejected) when it would be none."""
+    if algorithm_of(throwaway_key.public_key()) is not signer_algorithm:
+        raise Bug("the throwaway key is not of the signer's algorithm")
     try:
         return assemble(tbs, signer_algorithm, sign(throwaway_key, tbs))
     except Bug as error:
@@ -83,7 +98,7 @@ def build_tbs(template: Template, signer_algorithm: KeyAlgorithm, throwaway_key:
 
 
 def _tbs(template: Template, algorithm: KeyAlgorithm) -> bytes:
-    subject = template.subject.public_bytes()
+    subject = template.subject if isinstance(template.subject, bytes) else template.subject.public_bytes()
     issuer = template.issuer_certificate
     try:
         return write_tbs(
@@ -92,7 +107,7 @@ def _tbs(template: Template, algorithm: KeyAlgorithm) -> bytes:
             names_of(issuer).subject if issuer else subject,
             (template.not_before, template.not_after),
             subject,
-            template.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            _info(template),
             _extensions(template),
         )
     except ValueError as error:
@@ -116,11 +131,19 @@ def assemble(tbs: bytes, algorithm: KeyAlgorithm, signature: bytes) -> x509.Cert
 
 def key_identifier(public_key: PublicKey) -> bytes:
     """Return the key identifier of a public key: the first 160 bits of its SHA-256 (RFC 7093, 2, method 1)."""
-    info = Reader(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).inside(SEQUENCE)
-    info.skip()
+    return _identifier(render_public_key(public_key))
+
+
+def _identifier(info: bytes) -> bytes:
+    parts = Reader(info).inside(SEQUENCE)
+    parts.skip()
     # The first octet says how many bits of the last are unused: none.
-    bits = info.content(BIT_STRING)[1:]
+    bits = parts.content(BIT_STRING)[1:]
     return hashlib.sha256(bits).digest()[:_KEY_IDENTIFIER_BYTES]
+
+
+def _info(template: Template) -> bytes:
+    return template.public_key_info or render_public_key(template.public_key)
 
 
 def _check_window(template: Template) -> None:
@@ -138,7 +161,7 @@ def _extensions(template: Template) -> Iterator[bytes]:
     if template.permitted:
         constraints = x509.NameConstraints(permitted_subtrees=template.permitted, excluded_subtrees=None)
         yield extension(constraints, critical=True)
-    yield subject_key_identifier(key_identifier(template.public_key))
+    yield subject_key_identifier(_identifier(_info(template)))
     if template.issuer_certificate:
         yield names_of(template.issuer_certificate).key_identifier
     if template.crl_url:

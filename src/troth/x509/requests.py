@@ -16,9 +16,11 @@ from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from troth.errors import Fault, Kind, PeerFault
 from troth.limits import ALTERNATIVE_NAMES_MAX, CSR_BYTES_MAX
-from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of, is_sound_hash
+from troth.x509.algorithms import KeyAlgorithm, PublicKey, is_sound_hash
 from troth.x509.certificates import UNREADABLE
+from troth.x509.der import SEQUENCE, Reader
 from troth.x509.pem import is_pem, parse_pem
+from troth.x509.public_keys import SubjectKey, read_subject_key
 from troth.x509.signing import is_signature
 from troth.x509.subjects import COMMON_NAME_CHARS_MAX
 
@@ -37,6 +39,8 @@ class Request:
 
     der: bytes
     public_key: PublicKey
+    public_key_info: bytes
+    """The key as DER SubjectPublicKeyInfo, as we write it."""
     algorithm: KeyAlgorithm
     subject: x509.Name
     """What was asked for; whoever issues decides what is granted."""
@@ -69,12 +73,13 @@ def parse_request(data: bytes) -> Request:
     except UNREADABLE as error:
         raise PeerFault(Kind.MALFORMED, "the request cannot be read", detail=str(error)) from error
     _check_common_names(subject)
-    public_key, algorithm = _public_key(csr)
-    _check_possession(csr, public_key, algorithm)
+    key = _key(csr)
+    _check_possession(csr, key.public_key, key.algorithm)
     return Request(
         der=der,
-        public_key=public_key,
-        algorithm=algorithm,
+        public_key=key.public_key,
+        public_key_info=key.info,
+        algorithm=key.algorithm,
         subject=subject,
         dns_names=dns_names,
         digest=hashlib.sha256(der).hexdigest(),
@@ -100,16 +105,16 @@ def _check_common_names(subject: x509.Name) -> None:
             )
 
 
-def _public_key(csr: x509.CertificateSigningRequest) -> tuple[PublicKey, KeyAlgorithm]:
+def _key(csr: x509.CertificateSigningRequest) -> SubjectKey:
     try:
-        public_key = csr.public_key()
-        algorithm = algorithm_of(public_key)
+        parts = Reader(csr.tbs_certrequest_bytes).inside(SEQUENCE)
+        parts.skip()
+        parts.skip()
+        return read_subject_key(parts.whole(SEQUENCE))
     except Fault as fault:
         raise PeerFault(fault.kind, fault.message, hint=fault.hint) from fault
     except UNREADABLE as error:
         raise PeerFault(Kind.BAD_KEY, "the request's key cannot be read", detail=str(error)) from error
-    assert isinstance(public_key, PublicKey)  # algorithm_of has just said so
-    return public_key, algorithm
 
 
 def _check_possession(csr: x509.CertificateSigningRequest, public_key: PublicKey, algorithm: KeyAlgorithm) -> None:
