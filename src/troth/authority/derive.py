@@ -7,7 +7,7 @@ Pure: knows no database, no clock and no CA key.
 import hashlib
 from dataclasses import replace
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 
@@ -23,7 +23,7 @@ from troth.x509.lint.known import known
 from troth.x509.profile_text import parse_profile
 from troth.x509.profiles import CrlKind, Profile, SubjectRule, validity_window
 from troth.x509.public_keys import SubjectKey, read_subject_key, render_public_key
-from troth.x509.requests import Request, parse_request
+from troth.x509.requests import Request, proven_key
 from troth.x509.serials import shard_of
 from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names
 
@@ -32,6 +32,7 @@ CRLS_PATH: Final = "/crl/"
 OCSP_PATH: Final = "/ocsp"
 
 _PROFILES_KEPT: Final = 64
+_URLS_KEPT: Final = 1024
 _PUBLISHED_CHARS: Final = 16
 
 
@@ -88,7 +89,8 @@ def derive(
         not_before, not_after = crossing.within((not_before, not_after))
     _require((not_before, not_after) == (intent.not_before, intent.not_after), "validity")
     _require(shard_of(intent.serial) < shards, "shard")
-    template = Template(
+    urls = _urls(profile, public_url, intent.issuer_id, shard_of(intent.serial))
+    return Template(
         profile=profile,
         serial=intent.serial,
         subject=subject,
@@ -99,20 +101,16 @@ def derive(
         not_after=not_after,
         san=parse_alternative_names(intent.san),
         permitted=permitted,
+        aia_url=urls.issuer,
+        ocsp_url=urls.ocsp,
+        crl_url=urls.crl,
     )
-    return with_urls(template, public_url, intent.issuer_id)
 
 
 def with_urls(template: Template, public_url: str, issuer_id: str) -> Template:
     """Return the template with the addresses that its profile wants in it, of this issuer at this site."""
-    profile = template.profile
-    return replace(
-        template,
-        # A CA's issuer is the root, which nobody may take from the network.
-        aia_url=issuer_url(public_url, issuer_id) if profile.ca is None else None,
-        ocsp_url=ocsp_url(public_url) if profile.ocsp else None,
-        crl_url=_crl_url(profile, public_url, issuer_id, shard_of(template.serial)),
-    )
+    urls = _urls(template.profile, public_url, issuer_id, shard_of(template.serial))
+    return replace(template, aia_url=urls.issuer, ocsp_url=urls.ocsp, crl_url=urls.crl)
 
 
 def draft(template: Template, signer: KeyAlgorithm) -> bytes:
@@ -148,6 +146,24 @@ def tbs_digest(tbs: bytes) -> str:
     return hashlib.sha256(tbs).hexdigest()
 
 
+class _Urls(NamedTuple):
+    """The addresses that a profile wants in certificates."""
+
+    issuer: str | None
+    ocsp: str | None
+    crl: str | None
+
+
+@lru_cache(_URLS_KEPT)
+def _urls(profile: Profile, public_url: str, issuer_id: str, shard: int) -> _Urls:
+    return _Urls(
+        # A CA's issuer is the root, which nobody may take from the network.
+        issuer_url(public_url, issuer_id) if profile.ca is None else None,
+        ocsp_url(public_url) if profile.ocsp else None,
+        _crl_url(profile, public_url, issuer_id, shard),
+    )
+
+
 @cache
 def _throwaway(algorithm: KeyAlgorithm) -> PrivateKey:
     # One for the process: its signatures are thrown away, and making an RSA key takes most of a second.
@@ -180,11 +196,13 @@ def _public_key(intent: Intent, profile: Profile, request: Request | None) -> Su
 
 
 def _requested_key(intent: Intent, der: bytes, request: Request | None) -> SubjectKey:
-    if request is None or request.der != der:
-        request = parse_request(der)
-    _require(request.digest == intent.request_digest, "request")
-    _require(request.public_key_info == intent.public_key, "key")
-    return SubjectKey(request.public_key, request.algorithm, request.public_key_info)
+    if request is not None and request.der == der:
+        key, digest = SubjectKey(request.public_key, request.algorithm, request.public_key_info), request.digest
+    else:
+        key, digest = proven_key(der), hashlib.sha256(der).hexdigest()
+    _require(digest == intent.request_digest, "request")
+    _require(key.info == intent.public_key, "key")
+    return key
 
 
 @lru_cache(_PROFILES_KEPT)

@@ -18,7 +18,6 @@ PRINCIPAL_ATTACHED: Final = "principal.attached"
 PRINCIPAL_DETACHED: Final = "principal.detached"
 
 _COLUMNS: Final = tables.thing_principals.c
-_ADD: Final = tables.thing_principals.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +64,8 @@ def attach_new(change: Change, attachments: Sequence[Attachment]) -> None:
 
 
 def _add(change: Change, attachments: Sequence[Attachment]) -> None:
-    change.execute(
-        _ADD,
-        [
-            {
-                "thing": each.thing,
-                "certificate_id": each.certificate_id,
-                "exclusive": each.exclusive,
-                "attached_at": change.at,
-            }
-            for each in attachments
-        ],
-    )
+    rows = [(each.certificate_id, each.thing, each.exclusive, change.at) for each in attachments]
+    change.insert(tables.thing_principals, rows)
     for each in attachments:
         change.record(
             PRINCIPAL_ATTACHED,

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from cryptography import x509
@@ -61,6 +62,8 @@ class CertificateRow:
     """Why it is REVOKED, or INACTIVE by a hold or a renewal, in the words of RFC 5280, section 5.3.1."""
 
 
+_columns: Final = attrgetter(*(field.name for field in fields(CertificateRow)))
+"""The values of a row: the fields stand in the order of the table's columns."""
 _STATE: Final = [field.name for field in fields(CertificateRow)].index("state")
 
 
@@ -103,7 +106,7 @@ class NewCertificate:
 def add_certificates(change: Change, certificates: Sequence[NewCertificate]) -> list[CertificateRow]:
     """Add certificates. Raises `Fault` (conflict) when one, or another with its issuer and serial, is there already."""
     rows = [each.row(change.at) for each in certificates]
-    change.execute(_ADD, [{name: getattr(row, name) for name in row.__slots__} for row in rows])
+    change.insert(tables.certificates, [_columns(row) for row in rows])
     for row, new in zip(rows, certificates, strict=True):
         change.record(
             CERTIFICATE_ISSUED,
@@ -199,7 +202,6 @@ def _select() -> Select[Any]:
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_ADD: Final = tables.certificates.insert()
 _BY_ID: Final = _select().where(_COLUMNS.certificate_id == bindparam("certificate_id"))
 _BY_IDS: Final = _select().where(_COLUMNS.certificate_id.in_(bindparam("identities", expanding=True)))
 _BY_SERIAL: Final = _select().where(

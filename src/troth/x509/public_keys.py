@@ -37,7 +37,9 @@ def read_subject_key(info: bytes) -> SubjectKey:
     public_key = load_der_public_key(info)
     algorithm = algorithm_of(public_key)
     assert isinstance(public_key, PublicKey)  # algorithm_of has just said so
-    return SubjectKey(public_key, algorithm, render_public_key(public_key))
+    # Every P-256 key that begins so is written as we write it; writing it anew takes a third as long as reading it.
+    is_ours = len(info) == P256_INFO_BYTES and info.startswith(P256_INFO_HEAD)
+    return SubjectKey(public_key, algorithm, info if is_ours else render_public_key(public_key))
 
 
 def render_public_key(public_key: PublicKey) -> bytes:

@@ -16,9 +16,9 @@ from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from troth.errors import Fault, Kind, PeerFault
 from troth.limits import ALTERNATIVE_NAMES_MAX, CSR_BYTES_MAX
-from troth.x509.algorithms import KeyAlgorithm, PublicKey, is_sound_hash
+from troth.x509.algorithms import KeyAlgorithm, PublicKey, is_sound_hash, signature_identifier
 from troth.x509.certificates import UNREADABLE
-from troth.x509.der import SEQUENCE, Reader
+from troth.x509.der import BIT_STRING, SEQUENCE, Reader
 from troth.x509.pem import is_pem, parse_pem
 from troth.x509.public_keys import SubjectKey, read_subject_key
 from troth.x509.signing import is_signature
@@ -86,12 +86,29 @@ def parse_request(data: bytes) -> Request:
     )
 
 
-def _dns_names(extensions: x509.Extensions) -> tuple[str, ...]:
+def proven_key(der: bytes) -> SubjectKey:
+    """Return the key of a request in DER whose own key has signed it: what `parse_request` does, and no name is read.
+
+    Raises `PeerFault` as it does.
+    """
     try:
-        san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    names = tuple(san.get_values_for_type(x509.DNSName))
+        outer = Reader(der).inside(SEQUENCE)
+        info, identifier, signature = outer.whole(SEQUENCE), outer.whole(SEQUENCE), outer.content(BIT_STRING)
+        outer.finish()
+        key = _read_key(info)
+        is_own = identifier == signature_identifier(key.algorithm) and signature[:1] == b"\x00"
+        if is_own and is_signature(key.public_key, signature[1:], info):
+            return key
+    except (Fault, *UNREADABLE):
+        pass
+    # Another scheme than ours, or something is wrong with it: the whole reading tells what.
+    request = parse_request(der)
+    return SubjectKey(request.public_key, request.algorithm, request.public_key_info)
+
+
+def _dns_names(extensions: x509.Extensions) -> tuple[str, ...]:
+    values = (each.value for each in extensions if isinstance(each.value, x509.SubjectAlternativeName))
+    names = tuple(name for san in values for name in san.get_values_for_type(x509.DNSName))
     if len(names) > ALTERNATIVE_NAMES_MAX:
         raise PeerFault(Kind.TOO_LARGE, f"the request asks for more than {ALTERNATIVE_NAMES_MAX} names")
     return names
@@ -107,14 +124,18 @@ def _check_common_names(subject: x509.Name) -> None:
 
 def _key(csr: x509.CertificateSigningRequest) -> SubjectKey:
     try:
-        parts = Reader(csr.tbs_certrequest_bytes).inside(SEQUENCE)
-        parts.skip()
-        parts.skip()
-        return read_subject_key(parts.whole(SEQUENCE))
+        return _read_key(csr.tbs_certrequest_bytes)
     except Fault as fault:
         raise PeerFault(fault.kind, fault.message, hint=fault.hint) from fault
     except UNREADABLE as error:
         raise PeerFault(Kind.BAD_KEY, "the request's key cannot be read", detail=str(error)) from error
+
+
+def _read_key(info: bytes) -> SubjectKey:
+    parts = Reader(info).inside(SEQUENCE)
+    parts.skip()
+    parts.skip()
+    return read_subject_key(parts.whole(SEQUENCE))
 
 
 def _check_possession(csr: x509.CertificateSigningRequest, public_key: PublicKey, algorithm: KeyAlgorithm) -> None:
