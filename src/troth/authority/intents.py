@@ -65,10 +65,30 @@ class Intent:
 
     def refused(self) -> Fault:
         """Return the fault that it was refused with. Raises `Bug` for an intent that was not."""
-        kind, colon, message = (self.refusal or "").partition(": ")
-        if not colon:
-            raise Bug("the intent has not been refused")
-        return Fault(Kind(kind), message, detail=f"intent {self.intent_id}")
+        return _refused(self.intent_id, self.refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """How far an intent has come, and no more of it."""
+
+    intent_id: str
+    state: IntentState
+    certificate_id: str | None
+    """Once it is ISSUED."""
+    refusal: str | None
+    """Once it is REFUSED: ``kind: message``."""
+
+    def refused(self) -> Fault:
+        """Return the fault that it was refused with. Raises `Bug` for an intent that was not."""
+        return _refused(self.intent_id, self.refusal)
+
+
+def _refused(intent_id: str, refusal: str | None) -> Fault:
+    kind, colon, message = (refusal or "").partition(": ")
+    if not colon:
+        raise Bug("the intent has not been refused")
+    return Fault(Kind(kind), message, detail=f"intent {intent_id}")
 
 
 _FIELDS: Final = [each.name for each in fields(Intent)]
@@ -112,6 +132,15 @@ def find_intents(connection: Connection, intent_ids: Collection[str]) -> dict[st
     """Return those of these intents that exist, by their ids."""
     found = (_intent(row) for row in connection.execute(_BY_ID, {"ids": list(intent_ids)}))
     return {intent.intent_id: intent for intent in found}
+
+
+def find_conclusions(connection: Connection, intent_ids: Collection[str]) -> dict[str, Conclusion]:
+    """Return how far each of these intents has come, by its id."""
+    rows = connection.execute(_CONCLUSIONS, {"ids": list(intent_ids)})
+    return {
+        intent_id: Conclusion(intent_id, IntentState(state), issued, refusal)
+        for intent_id, state, issued, refusal in rows
+    }
 
 
 def get_intent(connection: Connection, intent_id: str) -> Intent:
@@ -176,6 +205,9 @@ def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
 _BY_ID: Final = select(tables.intents).where(_COLUMNS.id.in_(bindparam("ids", expanding=True)))
+_CONCLUSIONS: Final = select(_COLUMNS.id, _COLUMNS.state, _COLUMNS.certificate_id, _COLUMNS.refusal).where(
+    _COLUMNS.id.in_(bindparam("ids", expanding=True))
+)
 _LOCK: Final = (
     select(_COLUMNS.id)
     .where(_COLUMNS.id.in_(bindparam("ids", expanding=True)), _COLUMNS.state == IntentState.PREPARED)

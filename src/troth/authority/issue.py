@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.authority.cross import Crossing
 from troth.authority.drafting import CERTIFICATE_INTENDED, Drafted, draft_intent, hold_keys, record_intents
@@ -26,11 +27,11 @@ from troth.registry.cross_certificates import add_cross_certificate
 from troth.registry.issuers import Issuer, IssuerState, add_issuer
 from troth.registry.things import no_thing
 from troth.x509.algorithms import PublicKey
-from troth.x509.certificates import certificate_id
+from troth.x509.certificates import certificate_id, subject_text
 from troth.x509.profiles import IssuerRule, Profile, Purpose, validity_window
 from troth.x509.public_keys import render_public_key
 from troth.x509.requests import Request
-from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names
+from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names, thing_text
 
 __all__ = [
     "CERTIFICATE_INTENDED",
@@ -227,13 +228,19 @@ def conclude_many(change: Change, signed: Sequence[tuple[Intent, x509.Certificat
 
 
 def _new(intent: Intent, certificate: x509.Certificate) -> tuple[Intent, NewCertificate]:
+    der = certificate.public_bytes(Encoding.DER)
+    # The door has derived the certificate from the intent, so a thing's subject need not be read from it again.
+    subject = thing_text(intent.thing) if intent.thing is not None else subject_text(certificate.subject)
     return intent, NewCertificate(
         certificate,
-        certificate_id(certificate),
+        der,
+        hashlib.sha256(der).hexdigest(),
+        subject,
         issuer_id=intent.issuer_id,
         profile=intent.profile,
         thing=intent.thing,
         method=intent.method,
+        attached=intent.thing is not None,
         intent=intent.intent_id,
         state=CertificateState.PENDING_ACTIVATION if PENDING in intent.proof else CertificateState.ACTIVE,
     )

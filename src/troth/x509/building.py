@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -17,7 +18,7 @@ from troth.x509.algorithms import KeyAlgorithm, PrivateKey, PublicKey, algorithm
 from troth.x509.der import BIT_STRING, SEQUENCE, Reader
 from troth.x509.extensions import EXTENDED_USES, key_usage
 from troth.x509.profiles import Profile
-from troth.x509.public_keys import render_public_key
+from troth.x509.public_keys import P256_INFO_BYTES, P256_INFO_HEAD, P256_POINT_AT, render_public_key
 from troth.x509.signed import assemble_signed
 from troth.x509.signing import sign
 from troth.x509.tbs import (
@@ -33,6 +34,7 @@ from troth.x509.tbs import (
 __all__ = ["EXTENDED_USES", "Template", "assemble", "build_tbs", "key_identifier", "key_usage", "show", "to_be_signed"]
 
 _KEY_IDENTIFIER_BYTES: Final = 20
+_ENDS_KEPT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,13 @@ def key_identifier(public_key: PublicKey) -> bytes:
 
 
 def _identifier(info: bytes) -> bytes:
-    parts = Reader(info).inside(SEQUENCE)
-    parts.skip()
-    # The first octet says how many bits of the last are unused: none.
-    bits = parts.content(BIT_STRING)[1:]
+    if len(info) == P256_INFO_BYTES and info.startswith(P256_INFO_HEAD):
+        bits = info[P256_POINT_AT:]
+    else:
+        parts = Reader(info).inside(SEQUENCE)
+        parts.skip()
+        # The first octet says how many bits of the last are unused: none.
+        bits = parts.content(BIT_STRING)[1:]
     return hashlib.sha256(bits).digest()[:_KEY_IDENTIFIER_BYTES]
 
 
@@ -155,18 +160,32 @@ def _check_window(template: Template) -> None:
 
 
 def _extensions(template: Template) -> Iterator[bytes]:
-    yield from of_profile(template.profile)
+    yield of_profile(template.profile)
     if template.san:
         yield extension(x509.SubjectAlternativeName(template.san))
     if template.permitted:
         constraints = x509.NameConstraints(permitted_subtrees=template.permitted, excluded_subtrees=None)
         yield extension(constraints, critical=True)
     yield subject_key_identifier(_identifier(_info(template)))
-    if template.issuer_certificate:
-        yield names_of(template.issuer_certificate).key_identifier
-    if template.crl_url:
-        yield crl_at(template.crl_url)
-    if template.ocsp_url or template.aia_url:
-        yield access_at(template.ocsp_url, template.aia_url)
-    if template.profile.is_ocsp_signer:
-        yield extension(x509.OCSPNoCheck())
+    yield _last(
+        template.issuer_certificate,
+        template.crl_url,
+        template.ocsp_url,
+        template.aia_url,
+        template.profile.is_ocsp_signer,
+    )
+
+
+@lru_cache(_ENDS_KEPT)
+def _last(
+    issuer: x509.Certificate | None, crl_url: str | None, ocsp_url: str | None, aia_url: str | None, no_check: bool
+) -> bytes:
+    """Return the extensions behind the key's identifier, which the certificates of one issuer and CRL shard share."""
+    return b"".join(
+        (
+            names_of(issuer).key_identifier if issuer else b"",
+            crl_at(crl_url) if crl_url else b"",
+            access_at(ocsp_url, aia_url) if ocsp_url or aia_url else b"",
+            extension(x509.OCSPNoCheck()) if no_check else b"",
+        )
+    )

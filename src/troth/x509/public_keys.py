@@ -16,6 +16,8 @@ _KEPT: Final = 1024
 P256_INFO_HEAD: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """How the SubjectPublicKeyInfo of every P-256 key begins that is written with both coordinates: they follow."""
 P256_INFO_BYTES: Final = len(P256_INFO_HEAD) + 64
+P256_POINT_AT: Final = len(P256_INFO_HEAD) - 1
+"""Where in it the bits of the key begin: the octet that says that both coordinates follow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,11 @@ def encode_thing_subject(thing: str) -> bytes:
     return tlv(SEQUENCE, tlv(SET, tlv(SEQUENCE, kind, tlv(UTF8_STRING, text))))
 
 
+def thing_text(thing: str) -> str:
+    """Return `thing_subject` as RFC 4514 writes it: none of a thing name's characters needs a backslash."""
+    return f"{'CN' if len(thing) <= COMMON_NAME_CHARS_MAX else 'UID'}={thing}"
+
+
 def common_names_of(name: x509.Name) -> frozenset[str | bytes]:
     """Return all common names in a name."""
     return frozenset(part.value for part in name.get_attributes_for_oid(NameOID.COMMON_NAME))

@@ -17,7 +17,7 @@ from troth.names import parse_thing_name
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import UNREADABLE, find_extension
 from troth.x509.profiles import ExtendedUse, Profile, SubjectRule
-from troth.x509.public_keys import P256_INFO_BYTES, P256_INFO_HEAD, read_subject_key
+from troth.x509.public_keys import P256_INFO_BYTES, P256_INFO_HEAD, P256_POINT_AT, read_subject_key
 from troth.x509.subjects import COMMON_NAME_CHARS_MAX, common_names_of
 
 _KINDS_KEPT: Final = 64
@@ -31,7 +31,6 @@ _SHARD_AT: Final = _VERSION_AT + len(_VERSION_AND_SERIAL)
 _ALGORITHM_AT: Final = _SHARD_AT + 15
 _COMMON_NAME: Final = bytes.fromhex("0603550403")
 _UTF8: Final = 0x0C
-_KEY_BITS_AT: Final = P256_INFO_BYTES - 65
 _IDENTIFIER_HEAD: Final = bytes.fromhex("0603551d0e04160414")
 """The beginning of a subject key identifier of 20 octets, which is not critical."""
 _IDENTIFIER_BYTES: Final = 20
@@ -75,7 +74,7 @@ class Known:
             and parts.window in self._windows
             and self._is_thing(parts.subject)
             and _is_key(parts.key)
-            and parts.identifier == hashlib.sha256(parts.key[_KEY_BITS_AT:]).digest()[:_IDENTIFIER_BYTES]
+            and parts.identifier == hashlib.sha256(parts.key[P256_POINT_AT:]).digest()[:_IDENTIFIER_BYTES]
         )
 
     def learn(self, tbs: bytes) -> None:
