@@ -92,7 +92,9 @@ def proven_key(der: bytes) -> SubjectKey:
     Raises `PeerFault` as it does.
     """
     try:
-        outer = Reader(der).inside(SEQUENCE)
+        whole = Reader(der)
+        outer = whole.inside(SEQUENCE)
+        whole.finish()
         info, identifier, signature = outer.whole(SEQUENCE), outer.whole(SEQUENCE), outer.content(BIT_STRING)
         outer.finish()
         key = _read_key(info)
