@@ -16,7 +16,7 @@ from troth.authority.derive import read_profile
 from troth.authority.door import Door
 from troth.authority.generation import Generation
 from troth.authority.intents import IntentState, find_prepared
-from troth.authority.issue import prepare_issuer
+from troth.authority.issuer_intents import prepare_issuer
 from troth.authority.settle import settle
 from troth.clock import Clock
 from troth.errors import Bug, Fault, Kind

@@ -26,10 +26,8 @@ from troth.registry.certificates import CertificateState, NewCertificate, add_ce
 from troth.registry.cross_certificates import add_cross_certificate
 from troth.registry.issuers import Issuer, IssuerState, add_issuer
 from troth.registry.things import no_thing
-from troth.x509.algorithms import PublicKey
 from troth.x509.certificates import certificate_id, subject_text
 from troth.x509.profiles import IssuerRule, Profile, Purpose, validity_window
-from troth.x509.public_keys import render_public_key
 from troth.x509.requests import Request
 from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names, thing_text
 
@@ -41,15 +39,12 @@ __all__ = [
     "conclude",
     "conclude_many",
     "prepare",
-    "prepare_issuer",
     "prepare_many",
     "refuse",
 ]
 
 CERTIFICATE_REFUSED: Final = "certificate.refused"
 
-CEREMONY: Final = "ceremony"
-"""The method of intents that certify our own CAs."""
 PENDING: Final = "pending"
 """In a proof: the certificate waits for its activation, PENDING_ACTIVATION, because nobody knows yet whose it is."""
 _NAME: Final = "name"
@@ -150,51 +145,6 @@ def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, is
         refusal=None,
         created_at=change.at,
     )
-
-
-def prepare_issuer(
-    change: Change,
-    *,
-    generation: Generation | Crossing,
-    public_key: PublicKey,
-    parent: Issuer | None,
-    public_url: str,
-    request: Request | None = None,
-) -> Intent:
-    """Record the intent to certify `public_key` as the CA that `generation` names; `parent` is None for a root.
-
-    `request` is where the key is elsewhere, whose holder asked for it. Raises `Fault` as `prepare` does.
-    """
-    rules = Lookups(change.connection, ()).profile(generation.profile)
-    if rules.ca is None or rules.is_self_signed != (parent is None):
-        raise Bug("a CA's profile, and a parent for all but a root, make an issuer")
-    window = validity_window(rules, change.at, parent.certificate if parent else None)
-    not_before, not_after = generation.within(window) if isinstance(generation, Crossing) else window
-    key = render_public_key(public_key)
-    digest = hashlib.sha256(key).hexdigest()
-    intent = Intent(
-        intent_id=random_id(),
-        issuer_id=parent.issuer_id if parent else digest,
-        profile=generation.profile,
-        thing=None,
-        request=request.der if request else None,
-        request_digest=request.digest if request else digest,
-        public_key=key,
-        subject=generation.subject.public_bytes(),
-        san=(),
-        serial=random_serial(random_below(parent.shards) if parent else 0),
-        not_before=not_before,
-        not_after=not_after,
-        method=CEREMONY,
-        proof=generation.to_proof(),
-        actor=change.actor,
-        state=IntentState.PREPARED,
-        certificate_id=None,
-        refusal=None,
-        created_at=change.at,
-    )
-    record_intents(change, [draft_intent(intent, rules, parent, public_url, request)])
-    return intent
 
 
 def conclude(change: Change, intent: Intent, certificate: x509.Certificate) -> bool:

@@ -88,7 +88,9 @@ class TomlTable:
         try:
             return parse_duration(text)
         except Fault as fault:
-            raise Fault(fault.kind, f"{self._document}: {self._place}{key}: {fault.message}", hint=fault.hint) from fault
+            raise Fault(
+                fault.kind, f"{self._document}: {self._place}{key}: {fault.message}", hint=fault.hint
+            ) from fault
 
     def finish(self) -> None:
         """Refuse what has not been read."""
