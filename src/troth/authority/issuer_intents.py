@@ -1,4 +1,4 @@
-"""The intent that certifies one of our own CAs: as `troth.authority.issue` prepares those of leaves. Knows no CA key."""
+"""The intent that certifies one of our own CAs, as `troth.authority.issue` prepares those of leaves. Knows no key."""
 
 import hashlib
 from typing import Final

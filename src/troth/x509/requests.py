@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from troth.errors import Fault, Kind, PeerFault
 from troth.limits import ALTERNATIVE_NAMES_MAX, CSR_BYTES_MAX
@@ -25,11 +25,6 @@ from troth.x509.signing import is_signature
 from troth.x509.subjects import COMMON_NAME_CHARS_MAX
 
 _LABELS: Final = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
-_OWN_SCHEMES: Final = {
-    KeyAlgorithm.P256: SignatureAlgorithmOID.ECDSA_WITH_SHA256,
-    KeyAlgorithm.P384: SignatureAlgorithmOID.ECDSA_WITH_SHA384,
-    KeyAlgorithm.ED25519: SignatureAlgorithmOID.ED25519,
-}
 _EXTENSION_REQUEST: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
 
 
@@ -73,8 +68,7 @@ def parse_request(data: bytes) -> Request:
     except UNREADABLE as error:
         raise PeerFault(Kind.MALFORMED, "the request cannot be read", detail=str(error)) from error
     _check_common_names(subject)
-    key = _key(csr)
-    _check_possession(csr, key.public_key, key.algorithm)
+    key = _proven_plainly(der) or _proven(csr)
     return Request(
         der=der,
         public_key=key.public_key,
@@ -91,6 +85,18 @@ def proven_key(der: bytes) -> SubjectKey:
 
     Raises `PeerFault` as it does.
     """
+    key = _proven_plainly(der)
+    if key is not None:
+        return key
+    request = parse_request(der)
+    return SubjectKey(request.public_key, request.algorithm, request.public_key_info)
+
+
+def _proven_plainly(der: bytes) -> SubjectKey | None:
+    """Return the key that has signed the request by our own scheme for it.
+
+    None when it has done so by another, or something is wrong with it: a closer look tells what.
+    """
     try:
         whole = Reader(der)
         outer = whole.inside(SEQUENCE)
@@ -99,13 +105,9 @@ def proven_key(der: bytes) -> SubjectKey:
         outer.finish()
         key = _read_key(info)
         is_own = identifier == signature_identifier(key.algorithm) and signature[:1] == b"\x00"
-        if is_own and is_signature(key.public_key, signature[1:], info):
-            return key
+        return key if is_own and is_signature(key.public_key, signature[1:], info) else None
     except (Fault, *UNREADABLE):
-        pass
-    # Another scheme than ours, or something is wrong with it: the whole reading tells what.
-    request = parse_request(der)
-    return SubjectKey(request.public_key, request.algorithm, request.public_key_info)
+        return None
 
 
 def _dns_names(extensions: x509.Extensions) -> tuple[str, ...]:
@@ -124,13 +126,15 @@ def _check_common_names(subject: x509.Name) -> None:
             )
 
 
-def _key(csr: x509.CertificateSigningRequest) -> SubjectKey:
+def _proven(csr: x509.CertificateSigningRequest) -> SubjectKey:
     try:
-        return _read_key(csr.tbs_certrequest_bytes)
+        key = _read_key(csr.tbs_certrequest_bytes)
     except Fault as fault:
         raise PeerFault(fault.kind, fault.message, hint=fault.hint) from fault
     except UNREADABLE as error:
         raise PeerFault(Kind.BAD_KEY, "the request's key cannot be read", detail=str(error)) from error
+    _check_possession(csr)
+    return key
 
 
 def _read_key(info: bytes) -> SubjectKey:
@@ -140,24 +144,16 @@ def _read_key(info: bytes) -> SubjectKey:
     return read_subject_key(parts.whole(SEQUENCE))
 
 
-def _check_possession(csr: x509.CertificateSigningRequest, public_key: PublicKey, algorithm: KeyAlgorithm) -> None:
+def _check_possession(csr: x509.CertificateSigningRequest) -> None:
     try:
         sound = is_sound_hash(csr.signature_hash_algorithm)
-        valid = _is_signed_by(csr, public_key, algorithm)
+        valid = csr.is_signature_valid
     except (*UNREADABLE, InvalidSignature) as error:
         raise PeerFault(Kind.MALFORMED, "the request's signature cannot be read", detail=str(error)) from error
     if not sound:
         raise PeerFault(Kind.MALFORMED, "the request is signed over a hash that proves nothing", hint="use SHA-256")
     if not valid:
         raise PeerFault(Kind.MALFORMED, "the request is not signed by its own key (no proof of possession)")
-
-
-def _is_signed_by(csr: x509.CertificateSigningRequest, public_key: PublicKey, algorithm: KeyAlgorithm) -> bool:
-    if csr.signature_algorithm_oid != _OWN_SCHEMES.get(algorithm):
-        # Another hash than we would take, or nothing that such a key can do.
-        return csr.is_signature_valid
-    # The key has been read already, which is a fifth of the work.
-    return is_signature(public_key, csr.signature, csr.tbs_certrequest_bytes)
 
 
 @asn1.sequence

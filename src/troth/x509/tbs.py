@@ -60,7 +60,7 @@ def write_tbs(
         integer(serial),
         signature_identifier(algorithm),
         issuer,
-        tlv(SEQUENCE, _time(window[0]), _time(window[1])),
+        _validity(window),
         subject,
         public_key,
         tlv(constructed(3), tlv(SEQUENCE, *extensions)),
@@ -126,6 +126,10 @@ _SUBJECT_KEY_IDENTIFIER: Final = asn1.encode_der(ExtensionOID.SUBJECT_KEY_IDENTI
 
 
 @lru_cache(_KEPT)
+def _validity(window: tuple[datetime, datetime]) -> bytes:
+    return tlv(SEQUENCE, _time(window[0]), _time(window[1]))
+
+
 def _time(at: datetime) -> bytes:
     if at.year < _FIRST_YEAR:
         raise Fault(Kind.REJECTED, "such a certificate cannot be made", detail=f"X.509 has no year {at.year}")

@@ -88,9 +88,7 @@ class TomlTable:
         try:
             return parse_duration(text)
         except Fault as fault:
-            raise Fault(
-                fault.kind, f"{self._document}: {self._place}{key}: {fault.message}", hint=fault.hint
-            ) from fault
+            raise Fault(fault.kind, f"{self._document}: {self._place}{key}: {fault.message}", hint=fault.hint) from fault
 
     def finish(self) -> None:
         """Refuse what has not been read."""
