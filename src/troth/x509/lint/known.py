@@ -3,7 +3,7 @@
 Ten thousand devices' certificates share all but serial number, subject and key. So the rules run on one of each kind,
 and the rest of its to-be-signed bytes, its frame, is remembered. Another with this very frame passes too when the few
 octets outside of it are plainly what the rules want; in all other cases, and for every other kind of certificate, the
-rules themselves decide. `learn` refuses whatever would make a rule depend on both.
+rules themselves decide. `learn` refuses whatever would make a rule depend on both (docs/decisions/0011).
 """
 
 import hashlib
