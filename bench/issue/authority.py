@@ -13,6 +13,7 @@ import uvloop
 from bench.issue.site import BELL, PUBLIC_URL
 from troth.app import logs
 from troth.app.cabinet import FileCabinet
+from troth.app.garbage import spare_what_is_loaded
 from troth.app.wiring.door import open_door
 from troth.authority.serve import serve
 from troth.clock import SystemClock
@@ -25,8 +26,14 @@ async def main(folder: Path, url: str) -> None:
     asyncio.get_running_loop().add_reader(0, stop.set)
     db = connect(url, folder)
     door = open_door(db, FileCabinet(folder, None), PUBLIC_URL, (Purpose.DEVICES,))
-    await serve(db, SystemClock(), door, folder / BELL, stop, lambda: print("ready", flush=True))
+    await serve(db, SystemClock(), door, folder / BELL, stop, ready)
     db.dispose()
+
+
+def ready() -> None:
+    """Do what the real one does once it is ready, and say so."""
+    spare_what_is_loaded()
+    print("ready", flush=True)
 
 
 if __name__ == "__main__":

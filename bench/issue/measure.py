@@ -10,6 +10,7 @@ from functools import partial
 from bench import machine
 from bench.issue.site import ACTOR, PUBLIC_URL, Site, authority, make_things
 from bench.processes import cpu_s
+from troth.app.garbage import spare_what_is_loaded
 from troth.authority.bell import ring
 from troth.authority.bulk import Issuance
 from troth.authority.issue import Wanted
@@ -62,6 +63,7 @@ def bare_per_s() -> float:
 def measure(site: Site, first: int, count: int, *, singly: bool = False) -> Figures:
     """Issue for `count` new things, all at once or one after the other, and say what it took."""
     things = make_things(site, first, count)
+    spare_what_is_loaded()
     with authority(site) as process:
         asyncio.run(_issue(site, make_wanted(make_things(site, first + count, 300)), singly=False))
         used, began, busy, own = cpu_s([process.pid]), time.perf_counter(), machine.busy_s(), time.process_time()

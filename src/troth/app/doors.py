@@ -15,7 +15,7 @@ from troth.app.home import Home
 from troth.app.settings import Settings, parse_address
 from troth.app.wiring.door import open_door
 from troth.authority.derive import read_profile
-from troth.authority.issue import CEREMONY
+from troth.authority.issuer_intents import CEREMONY
 from troth.authority.settle import issue
 from troth.clock import Clock
 from troth.errors import Fault, Kind

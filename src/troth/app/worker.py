@@ -6,7 +6,6 @@ closes, the child stops.
 
 import asyncio
 import ctypes
-import gc
 import importlib
 import json
 import os
@@ -20,12 +19,12 @@ import structlog
 import uvloop
 
 from troth.app import logs
+from troth.app.garbage import spare_what_is_loaded
 from troth.errors import Bug, Fault, Kind
 from troth.tls.library import configure_openssl
 
 JOB_BYTES_MAX: Final = 1024 * 1024
 PR_SET_PDEATHSIG: Final = 1
-GC_THRESHOLDS: Final = (20_000, 50, 100)
 
 ROLES: Final = ("authority", "gateway", "web")
 """Each is `run` of the module of its name in `troth.app.wiring`; the broker is a program of its own."""
@@ -78,14 +77,8 @@ async def _serve(role: Role, job: dict[str, Any], ready: int) -> None:
 
 
 def _settled(ready: int) -> None:
-    """Say that the process is ready, and keep the garbage collector from what has been loaded up to here.
-
-    A connection is a few hundred objects that come and go together: looking through all modules for garbage every few
-    connections took three per cent of the gateway's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    """Say that the process is ready, and keep the garbage collector from what has been loaded up to here."""
+    spare_what_is_loaded()
     _say(ready, {"ready": True})
 
 

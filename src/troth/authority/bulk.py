@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from troth.authority.intents import Intent, IntentState, any_prepared, find_intents, find_requested
+from troth.authority.intents import Conclusion, Intent, IntentState, any_prepared, find_conclusions, find_requested
 from troth.authority.issue import Wanted, prepare_many
 from troth.clock import Clock
 from troth.errors import Fault, Kind
@@ -102,11 +102,11 @@ class Issuance:
         with read(self.db) as connection:
             if any_prepared(connection, batch.intent_ids):
                 return None
-            return _answers(connection, batch, find_intents(connection, batch.intent_ids))
+            return _answers(connection, batch, find_conclusions(connection, batch.intent_ids))
 
     def _give_up(self, batch: _Batch) -> list[Answer]:
         with read(self.db) as connection:
-            return _answers(connection, batch, find_intents(connection, batch.intent_ids))
+            return _answers(connection, batch, find_conclusions(connection, batch.intent_ids))
 
 
 def _batches(wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, ...]]:
@@ -151,7 +151,7 @@ def _stands(intent: Intent, certificates: dict[str, CertificateRow]) -> bool:
     return row is not None and row.state is CertificateState.ACTIVE
 
 
-def _answers(connection: Connection, batch: _Batch, intents: dict[str, Intent]) -> list[Answer]:
+def _answers(connection: Connection, batch: _Batch, intents: dict[str, Conclusion]) -> list[Answer]:
     issued = [intent.certificate_id for intent in intents.values() if intent.certificate_id is not None]
     certificates = find_certificates(connection, issued)
     return [
@@ -160,7 +160,7 @@ def _answers(connection: Connection, batch: _Batch, intents: dict[str, Intent]) 
     ]
 
 
-def _came(intent: Intent, certificates: dict[str, CertificateRow]) -> CertificateRow | Fault:
+def _came(intent: Conclusion, certificates: dict[str, CertificateRow]) -> CertificateRow | Fault:
     if intent.state is IntentState.REFUSED:
         return intent.refused()
     if intent.certificate_id is not None:

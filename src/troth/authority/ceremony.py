@@ -12,11 +12,11 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from troth.authority.cross import Crossing
-from troth.authority.derive import read_profile, render_public_key
+from troth.authority.derive import read_profile
 from troth.authority.door import Door
 from troth.authority.generation import Generation
 from troth.authority.intents import IntentState, find_prepared
-from troth.authority.issue import prepare_issuer
+from troth.authority.issuer_intents import prepare_issuer
 from troth.authority.settle import settle
 from troth.clock import Clock
 from troth.errors import Bug, Fault, Kind
@@ -29,6 +29,7 @@ from troth.registry.profiles import get_profile
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
+from troth.x509.public_keys import render_public_key
 from troth.x509.requests import Request
 
 _T = TypeVar("_T")

@@ -116,7 +116,7 @@ class Door:
                 "what would be signed is not what was recorded",
                 detail="the intent, its profile or the site's public URL has changed since",
             )
-        return Signed(intent, _sign_once(key, algorithm, verifier, drafted.tbs_certificate_bytes))
+        return Signed(intent, _sign_once(key, algorithm, verifier, drafted))
 
     def _key(self, intent: Intent, profile: Profile) -> SigningKey:
         key = self._keys.get(intent.issuer_id)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, or_, select, update
@@ -64,21 +65,43 @@ class Intent:
 
     def refused(self) -> Fault:
         """Return the fault that it was refused with. Raises `Bug` for an intent that was not."""
-        kind, colon, message = (self.refusal or "").partition(": ")
-        if not colon:
-            raise Bug("the intent has not been refused")
-        return Fault(Kind(kind), message, detail=f"intent {self.intent_id}")
+        return _refused(self.intent_id, self.refusal)
 
 
-_UNCHANGED: Final = tuple(
-    each.name for each in fields(Intent) if each.name not in {"intent_id", "serial", "san", "proof"}
-)
-"""The fields that stand in columns of their own name as they are."""
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """How far an intent has come, and no more of it."""
+
+    intent_id: str
+    state: IntentState
+    certificate_id: str | None
+    """Once it is ISSUED."""
+    refusal: str | None
+    """Once it is REFUSED: ``kind: message``."""
+
+    def refused(self) -> Fault:
+        """Return the fault that it was refused with. Raises `Bug` for an intent that was not."""
+        return _refused(self.intent_id, self.refusal)
+
+
+def _refused(intent_id: str, refusal: str | None) -> Fault:
+    kind, colon, message = (refusal or "").partition(": ")
+    if not colon:
+        raise Bug("the intent has not been refused")
+    return Fault(Kind(kind), message, detail=f"intent {intent_id}")
+
+
+_FIELDS: Final = [each.name for each in fields(Intent)]
+"""In the order of the table's columns."""
+_SAN: Final = _FIELDS.index("san")
+_SERIAL: Final = _FIELDS.index("serial")
+_STATE: Final = _FIELDS.index("state")
+_columns: Final = attrgetter(*_FIELDS)
 
 
 def add_intents(change: Change, intents: Sequence[Intent]) -> None:
     """Store new intents. Raises `Fault` (conflict) when an issuer has used a serial number."""
-    change.execute(_ADD, [_values(intent) for intent in intents])
+    change.insert(tables.intents, [_row(intent) for intent in intents])
 
 
 def lock_prepared(change: Change, intent_ids: Collection[str]) -> set[str]:
@@ -109,6 +132,15 @@ def find_intents(connection: Connection, intent_ids: Collection[str]) -> dict[st
     """Return those of these intents that exist, by their ids."""
     found = (_intent(row) for row in connection.execute(_BY_ID, {"ids": list(intent_ids)}))
     return {intent.intent_id: intent for intent in found}
+
+
+def find_conclusions(connection: Connection, intent_ids: Collection[str]) -> dict[str, Conclusion]:
+    """Return how far each of these intents has come, by its id."""
+    rows = connection.execute(_CONCLUSIONS, {"ids": list(intent_ids)})
+    return {
+        intent_id: Conclusion(intent_id, IntentState(state), issued, refusal)
+        for intent_id, state, issued, refusal in rows
+    }
 
 
 def get_intent(connection: Connection, intent_id: str) -> Intent:
@@ -172,8 +204,10 @@ def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_ADD: Final = tables.intents.insert()
 _BY_ID: Final = select(tables.intents).where(_COLUMNS.id.in_(bindparam("ids", expanding=True)))
+_CONCLUSIONS: Final = select(_COLUMNS.id, _COLUMNS.state, _COLUMNS.certificate_id, _COLUMNS.refusal).where(
+    _COLUMNS.id.in_(bindparam("ids", expanding=True))
+)
 _LOCK: Final = (
     select(_COLUMNS.id)
     .where(_COLUMNS.id.in_(bindparam("ids", expanding=True)), _COLUMNS.state == IntentState.PREPARED)
@@ -220,12 +254,9 @@ _WAITING: Final = (
 )
 
 
-def _values(intent: Intent) -> dict[str, Any]:
-    values = {name: getattr(intent, name) for name in _UNCHANGED}
-    values["id"] = intent.intent_id
-    values["serial"] = f"{intent.serial:x}"
-    values["san"] = list(intent.san)
-    values["proof"] = dict(intent.proof)
+def _row(intent: Intent) -> list[Any]:
+    values = list(_columns(intent))
+    values[_SERIAL] = f"{intent.serial:x}"
     return values
 
 
@@ -234,9 +265,8 @@ def _closed(intent_id: str, state: IntentState, certificate_id: str | None, refu
 
 
 def _intent(row: Row[Any]) -> Intent:
-    values = dict(row._mapping)
-    values["intent_id"] = values.pop("id")
-    values["san"] = tuple(values["san"])
-    values["serial"] = int(values["serial"], 16)
-    values["state"] = IntentState(values["state"])
-    return Intent(**values)
+    values = list(row)
+    values[_SAN] = tuple(values[_SAN])
+    values[_SERIAL] = int(values[_SERIAL], 16)
+    values[_STATE] = IntentState(values[_STATE])
+    return Intent(*values)

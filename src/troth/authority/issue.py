@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.authority.cross import Crossing
-from troth.authority.derive import render_public_key
 from troth.authority.drafting import CERTIFICATE_INTENDED, Drafted, draft_intent, hold_keys, record_intents
 from troth.authority.generation import Generation
 from troth.authority.intents import Intent, IntentState, lock_prepared, mark_issued, mark_refused
@@ -26,11 +26,10 @@ from troth.registry.certificates import CertificateState, NewCertificate, add_ce
 from troth.registry.cross_certificates import add_cross_certificate
 from troth.registry.issuers import Issuer, IssuerState, add_issuer
 from troth.registry.things import no_thing
-from troth.x509.algorithms import PublicKey
-from troth.x509.certificates import certificate_id
+from troth.x509.certificates import certificate_id, subject_text
 from troth.x509.profiles import IssuerRule, Profile, Purpose, validity_window
 from troth.x509.requests import Request
-from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
+from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names, thing_text
 
 __all__ = [
     "CERTIFICATE_INTENDED",
@@ -40,15 +39,12 @@ __all__ = [
     "conclude",
     "conclude_many",
     "prepare",
-    "prepare_issuer",
     "prepare_many",
     "refuse",
 ]
 
 CERTIFICATE_REFUSED: Final = "certificate.refused"
 
-CEREMONY: Final = "ceremony"
-"""The method of intents that certify our own CAs."""
 PENDING: Final = "pending"
 """In a proof: the certificate waits for its activation, PENDING_ACTIVATION, because nobody knows yet whose it is."""
 _NAME: Final = "name"
@@ -124,9 +120,9 @@ def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, is
     if wanted.thing is not None:
         if not lookups.has_thing(wanted.thing):
             raise no_thing(wanted.thing)
-        subject, evidence = thing_subject(wanted.thing), dict(wanted.proof)
+        subject, evidence = encode_thing_subject(wanted.thing), dict(wanted.proof)
     else:
-        subject, evidence = named_subject(wanted.name or ""), {**wanted.proof, _NAME: wanted.name}
+        subject, evidence = named_subject(wanted.name or "").public_bytes(), {**wanted.proof, _NAME: wanted.name}
     not_before, not_after = validity_window(rules, change.at, issuer.certificate)
     return Intent(
         intent_id=random_id(),
@@ -135,8 +131,8 @@ def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, is
         thing=wanted.thing,
         request=wanted.request.der,
         request_digest=wanted.request.digest,
-        public_key=render_public_key(wanted.request.public_key),
-        subject=subject.public_bytes(),
+        public_key=wanted.request.public_key_info,
+        subject=subject,
         san=_texts(wanted.alternative_names),
         serial=random_serial(random_below(issuer.shards)),
         not_before=not_before,
@@ -149,51 +145,6 @@ def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, is
         refusal=None,
         created_at=change.at,
     )
-
-
-def prepare_issuer(
-    change: Change,
-    *,
-    generation: Generation | Crossing,
-    public_key: PublicKey,
-    parent: Issuer | None,
-    public_url: str,
-    request: Request | None = None,
-) -> Intent:
-    """Record the intent to certify `public_key` as the CA that `generation` names; `parent` is None for a root.
-
-    `request` is where the key is elsewhere, whose holder asked for it. Raises `Fault` as `prepare` does.
-    """
-    rules = Lookups(change.connection, ()).profile(generation.profile)
-    if rules.ca is None or rules.is_self_signed != (parent is None):
-        raise Bug("a CA's profile, and a parent for all but a root, make an issuer")
-    window = validity_window(rules, change.at, parent.certificate if parent else None)
-    not_before, not_after = generation.within(window) if isinstance(generation, Crossing) else window
-    key = render_public_key(public_key)
-    digest = hashlib.sha256(key).hexdigest()
-    intent = Intent(
-        intent_id=random_id(),
-        issuer_id=parent.issuer_id if parent else digest,
-        profile=generation.profile,
-        thing=None,
-        request=request.der if request else None,
-        request_digest=request.digest if request else digest,
-        public_key=key,
-        subject=generation.subject.public_bytes(),
-        san=(),
-        serial=random_serial(random_below(parent.shards) if parent else 0),
-        not_before=not_before,
-        not_after=not_after,
-        method=CEREMONY,
-        proof=generation.to_proof(),
-        actor=change.actor,
-        state=IntentState.PREPARED,
-        certificate_id=None,
-        refusal=None,
-        created_at=change.at,
-    )
-    record_intents(change, [draft_intent(intent, rules, parent, public_url, request)])
-    return intent
 
 
 def conclude(change: Change, intent: Intent, certificate: x509.Certificate) -> bool:
@@ -227,13 +178,19 @@ def conclude_many(change: Change, signed: Sequence[tuple[Intent, x509.Certificat
 
 
 def _new(intent: Intent, certificate: x509.Certificate) -> tuple[Intent, NewCertificate]:
+    der = certificate.public_bytes(Encoding.DER)
+    # The door has derived the certificate from the intent, so a thing's subject need not be read from it again.
+    subject = thing_text(intent.thing) if intent.thing is not None else subject_text(certificate.subject)
     return intent, NewCertificate(
         certificate,
-        certificate_id(certificate),
+        der,
+        hashlib.sha256(der).hexdigest(),
+        subject,
         issuer_id=intent.issuer_id,
         profile=intent.profile,
         thing=intent.thing,
         method=intent.method,
+        attached=intent.thing is not None,
         intent=intent.intent_id,
         state=CertificateState.PENDING_ACTIVATION if PENDING in intent.proof else CertificateState.ACTIVE,
     )

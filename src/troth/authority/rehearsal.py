@@ -16,7 +16,7 @@ from troth.authority.ceremony import Ceremony
 from troth.authority.derive import read_profile
 from troth.authority.door import Door
 from troth.authority.hierarchy import open_keys
-from troth.authority.issue import CEREMONY
+from troth.authority.issuer_intents import CEREMONY
 from troth.authority.rollover import in_force, obstacles, roll_over, younger
 from troth.authority.settle import issue
 from troth.authority.stand_in import MemoryKeys, stand_in

@@ -102,4 +102,4 @@ def _size(template: Template) -> int:
     issuer = template.issuer_certificate
     signer = algorithm_of(issuer.public_key() if issuer else template.public_key)
     drafted = draft(template, signer)
-    return len(assemble_signed(drafted.tbs_certificate_bytes, signer, bytes(SIGNATURE_OCTETS_MAX[signer])))
+    return len(assemble_signed(drafted, signer, bytes(SIGNATURE_OCTETS_MAX[signer])))

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from troth.app.cabinet import home_cabinet, lacks_pin
+from troth.app.garbage import spare_what_is_loaded
 from troth.app.issuing import Desk
 from troth.authority.bulk import Issuance
 from troth.authority.derive import read_profile
@@ -123,6 +124,7 @@ def _show_one(row: CertificateRow, out: Path | None, *, as_json: bool) -> None:
 
 async def _all(issuance: Issuance, lines: Iterable[Line], report: "_Report") -> None:
     numbers: deque[int] = deque()
+    spare_what_is_loaded()
 
     def wanted() -> Iterator[Wanted]:
         for line in lines:

@@ -17,7 +17,7 @@ from troth.app.cabinet import FileCabinet
 from troth.app.home import open_home
 from troth.app.wiring.database import open_database
 from troth.app.wiring.door import open_door
-from troth.authority.issue import CEREMONY
+from troth.authority.issuer_intents import CEREMONY
 from troth.authority.settle import issue
 from troth.clock import Clock
 from troth.device.slots import Slot

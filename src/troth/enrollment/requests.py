@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from troth.authority.derive import render_public_key
 from troth.authority.intents import IntentState, find_intent
 from troth.enrollment import tables
 from troth.enrollment.proofs.claim import Approval, Proof
@@ -113,7 +112,7 @@ def file_request(change: Change, proof: Proof, approval: Approval, request: Requ
                 thing=proof.thing,
                 request_digest=request.digest,
                 request=request.der,
-                key_digest=key_digest(render_public_key(request.public_key)),
+                key_digest=key_digest(request.public_key_info),
                 **values,
             )
         )

@@ -5,9 +5,10 @@ The bytes are JSON with sorted keys, no white space, ASCII only. Their hash is a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from troth.errors import Bug, Fault, Kind, PeerFault
@@ -17,6 +18,8 @@ from troth.limits import JOURNAL_ENTRY_BYTES_MAX
 
 _FIELDS: Final = {"number", "at", "actor", "kind", "subject", "data", "why", "head"}
 _SCALARS: Final = (str, int, bool, type(None))
+_EXACT: Final = frozenset(_SCALARS)
+_TIMES_KEPT: Final = 16
 
 
 def _refuse(text: str) -> NoReturn:
@@ -95,17 +98,27 @@ def parse_entry(body: bytes) -> Entry:
     return Entry(**{**value, "at": at, "head": head})
 
 
+# All entries of a change have one time.
+@lru_cache(_TIMES_KEPT)
 def _render_time(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _require_exact(value: object) -> None:
-    match value:
-        case dict() if all(isinstance(key, str) for key in value):
-            for part in value.values():
-                _require_exact(part)
-        case list() | tuple():
-            for part in value:
-                _require_exact(part)
-        case _ if not isinstance(value, _SCALARS):
-            raise Bug(f"a journal entry cannot say {value!r}")
+    parts: Iterable[object] = ()
+    if isinstance(value, dict):
+        parts = value.values()
+        _require(all(isinstance(key, str) for key in value), value)
+    elif isinstance(value, list | tuple):
+        parts = value
+    else:
+        _require(isinstance(value, _SCALARS), value)
+    for part in parts:
+        # Nearly all parts are of these very types.
+        if type(part) not in _EXACT:
+            _require_exact(part)
+
+
+def _require(exact: bool, value: object) -> None:
+    if not exact:
+        raise Bug(f"a journal entry cannot say {value!r}")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, CursorResult, Executable, bindparam, select, update
+from sqlalchemy import Connection, CursorResult, Executable, Table, bindparam, select, update
 
 from troth.clock import Clock
 from troth.errors import Bug, Fault, Kind, PeerFault
@@ -14,6 +14,7 @@ from troth.evidence.merkle import Frontier, leaf_hash, parse_frontier
 from troth.journal import tables
 from troth.journal.entries import head
 from troth.store.connect import Database
+from troth.store.rows import insert_rows
 from troth.store.write import write
 
 CHANNEL: Final = "troth_journal"
@@ -22,7 +23,6 @@ CHANNEL: Final = "troth_journal"
 # Built once: every change makes these statements.
 _TAKE_HEAD: Final = select(tables.head.c.size, tables.head.c.frontier).with_for_update()
 _LEAVE_HEAD: Final = update(tables.head).values(size=bindparam("grown"), frontier=bindparam("left"))
-_INSERT: Final = tables.entries.insert()
 
 
 class Change:
@@ -45,6 +45,11 @@ class Change:
         """Run a statement as part of the change. Raises `Fault` as `store.write` does."""
         self._writes = self._writes or not statement.is_select
         return self.connection.execute(statement, parameters)
+
+    def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows with a value for every column, in the table's order. Raises `Fault` as `store.write` does."""
+        self._writes = True
+        insert_rows(self.connection, table, rows)
 
     def record(self, kind: str, subject: str, **data: object) -> None:
         """Say what the change does: the entry that followers will read. Raises `Bug` for data that JSON cannot say."""
@@ -71,24 +76,16 @@ class Change:
         except PeerFault as fault:
             hint = "troth journal verify tells what was changed"
             raise Fault(Kind.REJECTED, "the journal's head is not whole", detail=fault.message, hint=hint) from fault
-        connection.execute(_INSERT, [self._row(frontier, *record) for record in self._records])
+        insert_rows(connection, tables.entries, [self._row(frontier, *record) for record in self._records])
         connection.execute(_LEAVE_HEAD, {"grown": frontier.size, "left": frontier.render()})
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, str(frontier.size)))
         return frontier.size
 
-    def _row(self, frontier: Frontier, kind: str, subject: str, data: dict[str, object]) -> dict[str, Any]:
+    def _row(self, frontier: Frontier, kind: str, subject: str, data: dict[str, object]) -> tuple[Any, ...]:
         number = frontier.size + 1
         body = render_entry(Entry(number, self.at, self.actor, kind, subject, data, self.why, frontier.root()))
-        return {
-            "number": number,
-            "at": self.at,
-            "actor": self.actor,
-            "kind": kind,
-            "subject": subject,
-            "body": body,
-            "nodes": frontier.append(leaf_hash(body)),
-        }
+        return number, self.at, self.actor, kind, subject, body, frontier.append(leaf_hash(body))
 
 
 @contextmanager

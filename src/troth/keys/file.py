@@ -1,6 +1,6 @@
 """A private key in a file: made, written, read, used. PKCS#8 (RFC 5958), encrypted as `troth.keys.encryption` says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from troth.keys.files import read_bounded, write_private
 from troth.limits import KEY_FILE_BYTES_MAX
 from troth.x509.algorithms import (
     CURVES,
+    ECDSA,
     MLDSA,
     RSA_BITS,
     RSA_EXPONENT,
@@ -44,11 +45,12 @@ class FileKey:
     """A key whose private half is in this process. A `troth.keys.signing.SigningKey`."""
 
     private_key: PrivateKey
+    algorithm: KeyAlgorithm = field(init=False, repr=False, compare=False)
+    """The key's algorithm."""
 
-    @property
-    def algorithm(self) -> KeyAlgorithm:
-        """The key's algorithm."""
-        return algorithm_of(self.private_key.public_key())
+    def __post_init__(self) -> None:
+        """Look once what kind of key it is: to make the public half takes a third as long as to sign."""
+        object.__setattr__(self, "algorithm", algorithm_of(self.private_key.public_key()))
 
     @property
     def public_key(self) -> PublicKey:
@@ -73,8 +75,7 @@ class FileKey:
             case mldsa.MLDSA44PrivateKey() | mldsa.MLDSA65PrivateKey() | mldsa.MLDSA87PrivateKey():
                 return self.private_key.sign(data)
             case ec.EllipticCurvePrivateKey():
-                assert digest is not None  # every curve has its hash
-                return self.private_key.sign(data, ec.ECDSA(digest))
+                return self.private_key.sign(data, ECDSA[self.algorithm])
             case rsa.RSAPrivateKey():
                 assert digest is not None  # so has RSA
                 return self.private_key.sign(data, padding.PKCS1v15(), digest)

@@ -18,7 +18,6 @@ PRINCIPAL_ATTACHED: Final = "principal.attached"
 PRINCIPAL_DETACHED: Final = "principal.detached"
 
 _COLUMNS: Final = tables.thing_principals.c
-_ADD: Final = tables.thing_principals.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,12 @@ def attach_principal(change: Change, thing: str, certificate_id: str, exclusive:
         message = f"a certificate may be attached to at most {THINGS_PER_CERTIFICATE_MAX} things"
         raise Fault(Kind.TOO_LARGE, message, hint="detach one first")
     _add(change, [wanted])
+    change.record(PRINCIPAL_ATTACHED, certificate_id, certificate_id=certificate_id, thing=thing, exclusive=exclusive)
     return wanted
 
 
 def attach_new(change: Change, attachments: Sequence[Attachment]) -> None:
-    """Attach certificates that were added in the same change, each to one thing.
+    """Attach certificates that were added in the same change, each to one thing, as their own entries say.
 
     Raises `Fault` (conflict) when a thing has gone.
     """
@@ -65,26 +65,8 @@ def attach_new(change: Change, attachments: Sequence[Attachment]) -> None:
 
 
 def _add(change: Change, attachments: Sequence[Attachment]) -> None:
-    change.execute(
-        _ADD,
-        [
-            {
-                "thing": each.thing,
-                "certificate_id": each.certificate_id,
-                "exclusive": each.exclusive,
-                "attached_at": change.at,
-            }
-            for each in attachments
-        ],
-    )
-    for each in attachments:
-        change.record(
-            PRINCIPAL_ATTACHED,
-            each.certificate_id,
-            certificate_id=each.certificate_id,
-            thing=each.thing,
-            exclusive=each.exclusive,
-        )
+    rows = [(each.certificate_id, each.thing, each.exclusive, change.at) for each in attachments]
+    change.insert(tables.thing_principals, rows)
 
 
 def detach_principal(change: Change, thing: str, certificate_id: str) -> None:

@@ -1,9 +1,11 @@
 """Certificates: which there are, whose they are and whether they are in force. Signs and verifies nothing."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from cryptography import x509
@@ -13,7 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, select
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.registry import tables
-from troth.x509.certificates import certificate_id, serial_text, subject_text
+from troth.x509.certificates import serial_text, subject_text
 
 CERTIFICATE_ISSUED: Final = "certificate.issued"
 
@@ -61,6 +63,8 @@ class CertificateRow:
     """Why it is REVOKED, or INACTIVE by a hold or a renewal, in the words of RFC 5280, section 5.3.1."""
 
 
+_columns: Final = attrgetter(*(field.name for field in fields(CertificateRow)))
+"""The values of a row: the fields stand in the order of the table's columns."""
 _STATE: Final = [field.name for field in fields(CertificateRow)].index("state")
 
 
@@ -69,11 +73,16 @@ class NewCertificate:
     """A certificate that is to be added."""
 
     certificate: x509.Certificate
+    der: bytes
     certificate_id: str
+    subject: str
+    """As RFC 4514 writes it."""
     issuer_id: str
     profile: str
     thing: str | None
     method: str
+    attached: bool
+    """Whether the same change attaches it to its thing, and to no other ever; the entry says so."""
     intent: str | None = None
     """The id under which the authority was asked for it; the entry names it."""
     state: CertificateState = CertificateState.ACTIVE
@@ -85,12 +94,12 @@ class NewCertificate:
             certificate_id=self.certificate_id,
             issuer_id=self.issuer_id,
             serial=serial_text(certificate),
-            subject=subject_text(certificate.subject),
+            subject=self.subject,
             thing=self.thing,
             profile=self.profile,
             method=self.method,
             state=self.state,
-            der=certificate.public_bytes(Encoding.DER),
+            der=self.der,
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
             created_at=at,
@@ -103,7 +112,7 @@ class NewCertificate:
 def add_certificates(change: Change, certificates: Sequence[NewCertificate]) -> list[CertificateRow]:
     """Add certificates. Raises `Fault` (conflict) when one, or another with its issuer and serial, is there already."""
     rows = [each.row(change.at) for each in certificates]
-    change.execute(_ADD, [{name: getattr(row, name) for name in row.__slots__} for row in rows])
+    change.insert(tables.certificates, [_columns(row) for row in rows])
     for row, new in zip(rows, certificates, strict=True):
         change.record(
             CERTIFICATE_ISSUED,
@@ -116,6 +125,7 @@ def add_certificates(change: Change, certificates: Sequence[NewCertificate]) -> 
             method=row.method,
             state=row.state.value,
             not_after=row.not_after.isoformat(),
+            attached=new.attached,
             intent=new.intent,
         )
     return rows
@@ -136,11 +146,13 @@ def add_certificate(
 
     Raises `Fault` (conflict) when the certificate, or another with its issuer and serial, is there already.
     """
-    identity = certificate_id(certificate)
+    der = certificate.public_bytes(Encoding.DER)
+    identity = hashlib.sha256(der).hexdigest()
     connection = change.connection
     if find_certificate(connection, identity) or find_by_serial(connection, issuer_id, serial_text(certificate)):
         raise Fault(Kind.CONFLICT, "the certificate, or its serial number, is registered already", detail=identity)
-    new = NewCertificate(certificate, identity, issuer_id, profile, thing, method, intent, state)
+    subject = subject_text(certificate.subject)
+    new = NewCertificate(certificate, der, identity, subject, issuer_id, profile, thing, method, False, intent, state)
     return add_certificates(change, [new])[0]
 
 
@@ -199,7 +211,6 @@ def _select() -> Select[Any]:
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_ADD: Final = tables.certificates.insert()
 _BY_ID: Final = _select().where(_COLUMNS.certificate_id == bindparam("certificate_id"))
 _BY_IDS: Final = _select().where(_COLUMNS.certificate_id.in_(bindparam("identities", expanding=True)))
 _BY_SERIAL: Final = _select().where(

@@ -65,7 +65,7 @@ def take_keys(change: Change, keys: Sequence[tuple[str, str | None]]) -> list[Fa
             if thing is not None and owner is None:
                 fresh[digest] = thing
     if fresh:
-        change.execute(_ADD, [{"key_digest": digest, "thing": thing} for digest, thing in fresh.items()])
+        change.insert(tables.keys_seen, [(digest, thing, None) for digest, thing in fresh.items()])
     return faults
 
 
@@ -94,5 +94,4 @@ def _refused(detail: str) -> Fault:
 _BY_DIGESTS: Final = select(_COLUMNS.key_digest, _COLUMNS.thing, _COLUMNS.blocked_at).where(
     _COLUMNS.key_digest.in_(bindparam("digests", expanding=True))
 )
-_ADD: Final = tables.keys_seen.insert().values(key_digest=bindparam("key_digest"), thing=bindparam("thing"))
 _ADD_BLOCKED: Final = tables.keys_seen.insert()

@@ -12,6 +12,9 @@ from troth.errors import Bug
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+# Made once: `json.dumps` with options makes an encoder each time.
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
 NUMBER: Final[TypeEngine[int]] = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit number that can be a primary key; on SQLite only ``INTEGER`` can be the row's own key."""
 
@@ -45,7 +48,7 @@ class JSONText(TypeDecorator[object]):
         """Return the text. Python's None stays NULL."""
         if value is None:
             return None
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return _encode(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> object:
         """Return the value that was stored."""

@@ -47,6 +47,12 @@ MLDSA: Final[dict[KeyAlgorithm, type[MLDSAPrivateKey]]] = {
     KeyAlgorithm.MLDSA87: mldsa.MLDSA87PrivateKey,
 }
 
+ECDSA: Final[dict[KeyAlgorithm, ec.ECDSA]] = {
+    KeyAlgorithm.P256: ec.ECDSA(hashes.SHA256()),
+    KeyAlgorithm.P384: ec.ECDSA(hashes.SHA384()),
+}
+"""The scheme of each curve, with its hash."""
+
 _BY_CLASS: Final[dict[type, KeyAlgorithm]] = {
     ed25519.Ed25519PublicKey: KeyAlgorithm.ED25519,
     mldsa.MLDSA44PublicKey: KeyAlgorithm.MLDSA44,

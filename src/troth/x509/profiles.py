@@ -7,12 +7,17 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
 
 from troth.errors import Fault, Kind
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.subjects import Bound
+
+_WINDOWS_KEPT: Final = 64
+"""All certificates of a change have one window, or one for each issuer and profile."""
 
 
 class Purpose(StrEnum):
@@ -117,6 +122,10 @@ class Profile:
     """Whether a certificate names the OCSP responder (RFC 5280, 4.2.2.1)."""
     ca: IssuerRule | None
 
+    def __hash__(self) -> int:
+        """Return a number that profiles of other names do not share: what is remembered is remembered by profile."""
+        return hash(self.name)
+
     @property
     def is_ocsp_signer(self) -> bool:
         """Whether its certificates sign OCSP answers; they carry id-pkix-ocsp-nocheck (RFC 6960, 4.2.2.2.1)."""
@@ -128,6 +137,7 @@ class Profile:
         return self.ca is not None and self.ca.purpose is self.issuer and not self.ca.cross
 
 
+@lru_cache(_WINDOWS_KEPT)
 def validity_window(profile: Profile, now: datetime, issuer: x509.Certificate | None) -> tuple[datetime, datetime]:
     """Return (not before, not after) in whole seconds for a certificate made at `now`, within its issuer's own window.
 

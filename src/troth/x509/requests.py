@@ -12,22 +12,19 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from troth.errors import Fault, Kind, PeerFault
 from troth.limits import ALTERNATIVE_NAMES_MAX, CSR_BYTES_MAX
-from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of, is_sound_hash
+from troth.x509.algorithms import KeyAlgorithm, PublicKey, is_sound_hash, signature_identifier
 from troth.x509.certificates import UNREADABLE
+from troth.x509.der import BIT_STRING, SEQUENCE, Reader
 from troth.x509.pem import is_pem, parse_pem
+from troth.x509.public_keys import SubjectKey, read_subject_key
 from troth.x509.signing import is_signature
 from troth.x509.subjects import COMMON_NAME_CHARS_MAX
 
 _LABELS: Final = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
-_OWN_SCHEMES: Final = {
-    KeyAlgorithm.P256: SignatureAlgorithmOID.ECDSA_WITH_SHA256,
-    KeyAlgorithm.P384: SignatureAlgorithmOID.ECDSA_WITH_SHA384,
-    KeyAlgorithm.ED25519: SignatureAlgorithmOID.ED25519,
-}
 _EXTENSION_REQUEST: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
 
 
@@ -37,6 +34,8 @@ class Request:
 
     der: bytes
     public_key: PublicKey
+    public_key_info: bytes
+    """The key as DER SubjectPublicKeyInfo, as we write it."""
     algorithm: KeyAlgorithm
     subject: x509.Name
     """What was asked for; whoever issues decides what is granted."""
@@ -69,24 +68,51 @@ def parse_request(data: bytes) -> Request:
     except UNREADABLE as error:
         raise PeerFault(Kind.MALFORMED, "the request cannot be read", detail=str(error)) from error
     _check_common_names(subject)
-    public_key, algorithm = _public_key(csr)
-    _check_possession(csr, public_key, algorithm)
+    key = _proven_plainly(der) or _proven(csr)
     return Request(
         der=der,
-        public_key=public_key,
-        algorithm=algorithm,
+        public_key=key.public_key,
+        public_key_info=key.info,
+        algorithm=key.algorithm,
         subject=subject,
         dns_names=dns_names,
         digest=hashlib.sha256(der).hexdigest(),
     )
 
 
-def _dns_names(extensions: x509.Extensions) -> tuple[str, ...]:
+def proven_key(der: bytes) -> SubjectKey:
+    """Return the key of a request in DER whose own key has signed it: what `parse_request` does, and no name is read.
+
+    Raises `PeerFault` as it does.
+    """
+    key = _proven_plainly(der)
+    if key is not None:
+        return key
+    request = parse_request(der)
+    return SubjectKey(request.public_key, request.algorithm, request.public_key_info)
+
+
+def _proven_plainly(der: bytes) -> SubjectKey | None:
+    """Return the key that has signed the request by our own scheme for it.
+
+    None when it has done so by another, or something is wrong with it: a closer look tells what.
+    """
     try:
-        san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    names = tuple(san.get_values_for_type(x509.DNSName))
+        whole = Reader(der)
+        outer = whole.inside(SEQUENCE)
+        whole.finish()
+        info, identifier, signature = outer.whole(SEQUENCE), outer.whole(SEQUENCE), outer.content(BIT_STRING)
+        outer.finish()
+        key = _read_key(info)
+        is_own = identifier == signature_identifier(key.algorithm) and signature[:1] == b"\x00"
+        return key if is_own and is_signature(key.public_key, signature[1:], info) else None
+    except (Fault, *UNREADABLE):
+        return None
+
+
+def _dns_names(extensions: x509.Extensions) -> tuple[str, ...]:
+    values = (each.value for each in extensions if isinstance(each.value, x509.SubjectAlternativeName))
+    names = tuple(name for san in values for name in san.get_values_for_type(x509.DNSName))
     if len(names) > ALTERNATIVE_NAMES_MAX:
         raise PeerFault(Kind.TOO_LARGE, f"the request asks for more than {ALTERNATIVE_NAMES_MAX} names")
     return names
@@ -100,36 +126,34 @@ def _check_common_names(subject: x509.Name) -> None:
             )
 
 
-def _public_key(csr: x509.CertificateSigningRequest) -> tuple[PublicKey, KeyAlgorithm]:
+def _proven(csr: x509.CertificateSigningRequest) -> SubjectKey:
     try:
-        public_key = csr.public_key()
-        algorithm = algorithm_of(public_key)
+        key = _read_key(csr.tbs_certrequest_bytes)
     except Fault as fault:
         raise PeerFault(fault.kind, fault.message, hint=fault.hint) from fault
     except UNREADABLE as error:
         raise PeerFault(Kind.BAD_KEY, "the request's key cannot be read", detail=str(error)) from error
-    assert isinstance(public_key, PublicKey)  # algorithm_of has just said so
-    return public_key, algorithm
+    _check_possession(csr)
+    return key
 
 
-def _check_possession(csr: x509.CertificateSigningRequest, public_key: PublicKey, algorithm: KeyAlgorithm) -> None:
+def _read_key(info: bytes) -> SubjectKey:
+    parts = Reader(info).inside(SEQUENCE)
+    parts.skip()
+    parts.skip()
+    return read_subject_key(parts.whole(SEQUENCE))
+
+
+def _check_possession(csr: x509.CertificateSigningRequest) -> None:
     try:
         sound = is_sound_hash(csr.signature_hash_algorithm)
-        valid = _is_signed_by(csr, public_key, algorithm)
+        valid = csr.is_signature_valid
     except (*UNREADABLE, InvalidSignature) as error:
         raise PeerFault(Kind.MALFORMED, "the request's signature cannot be read", detail=str(error)) from error
     if not sound:
         raise PeerFault(Kind.MALFORMED, "the request is signed over a hash that proves nothing", hint="use SHA-256")
     if not valid:
         raise PeerFault(Kind.MALFORMED, "the request is not signed by its own key (no proof of possession)")
-
-
-def _is_signed_by(csr: x509.CertificateSigningRequest, public_key: PublicKey, algorithm: KeyAlgorithm) -> bool:
-    if csr.signature_algorithm_oid != _OWN_SCHEMES.get(algorithm):
-        # Another hash than we would take, or nothing that such a key can do.
-        return csr.is_signature_valid
-    # The key has been read already, which is a fifth of the work.
-    return is_signature(public_key, csr.signature, csr.tbs_certrequest_bytes)
 
 
 @asn1.sequence

@@ -12,6 +12,7 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.x509.algorithms import KeyAlgorithm, signature_identifier
+from troth.x509.der import BIT_STRING, SEQUENCE, tlv
 
 
 @asn1.sequence
@@ -56,13 +57,7 @@ class _Certificate:
 
 def assemble_signed(content: bytes, algorithm: KeyAlgorithm, signature: bytes) -> bytes:
     """Return DER of `content` (DER itself) with the `signature` that a key of `algorithm` made over it."""
-    return asn1.encode_der(
-        _Signed(
-            content=asn1.decode_der(asn1.TLV, content),
-            algorithm=asn1.decode_der(asn1.TLV, signature_identifier(algorithm)),
-            signature=asn1.BitString(signature, 0),
-        )
-    )
+    return tlv(SEQUENCE, content, signature_identifier(algorithm), tlv(BIT_STRING, b"\x00", signature))
 
 
 def signature_identifiers(certificate: x509.Certificate) -> tuple[bytes, bytes]:

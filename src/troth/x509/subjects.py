@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from troth.errors import Fault, Kind
 from troth.limits import ALTERNATIVE_NAMES_MAX
 from troth.names import parse_thing_name
+from troth.x509.der import SEQUENCE, SET, UTF8_STRING, tlv
 
 Bound = str | IPv4Network | IPv6Network
 """A domain, for itself and all below it, or a network."""
@@ -23,6 +24,9 @@ COMMON_NAME_CHARS_MAX: Final = 64
 SITE_CHARS_MAX: Final = 45
 """So that ``SITE operators CA 999`` fits a common name."""
 
+_COMMON_NAME: Final = bytes.fromhex("0603550403")
+_USER_ID: Final = bytes.fromhex("060a0992268993f22c640101")
+"""Object identifiers in DER."""
 _SUBJECTS_KEPT: Final = 64
 """Issuing asks for the same one several times in a row."""
 _DNS_NAME_CHARS_MAX: Final = 253
@@ -55,6 +59,23 @@ def thing_subject(thing: str) -> x509.Name:
     parse_thing_name(thing)
     kind = NameOID.COMMON_NAME if len(thing) <= COMMON_NAME_CHARS_MAX else NameOID.USER_ID
     return x509.Name([x509.NameAttribute(kind, thing)])
+
+
+def encode_thing_subject(thing: str) -> bytes:
+    """Return `thing_subject` in DER. Raises `Fault` (malformed)."""
+    text = parse_thing_name(thing).encode("ascii")
+    kind = _COMMON_NAME if len(text) <= COMMON_NAME_CHARS_MAX else _USER_ID
+    return tlv(SEQUENCE, tlv(SET, tlv(SEQUENCE, kind, tlv(UTF8_STRING, text))))
+
+
+def thing_text(thing: str) -> str:
+    """Return `thing_subject` as RFC 4514 writes it: none of a thing name's characters needs a backslash."""
+    return f"{'CN' if len(thing) <= COMMON_NAME_CHARS_MAX else 'UID'}={thing}"
+
+
+def common_names_of(name: x509.Name) -> frozenset[str | bytes]:
+    """Return all common names in a name."""
+    return frozenset(part.value for part in name.get_attributes_for_oid(NameOID.COMMON_NAME))
 
 
 def thing_of(subject: x509.Name) -> str | None:

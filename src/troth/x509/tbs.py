@@ -4,7 +4,7 @@
 comes out is read back by `cryptography` before anybody signs it. RFC 5280 section 4.1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -46,9 +46,9 @@ def write_tbs(
     window: tuple[datetime, datetime],
     subject: bytes,
     public_key: bytes,
-    extensions: Iterator[bytes],
+    extensions: Iterable[bytes],
 ) -> bytes:
-    """Return a DER TBSCertificate; `issuer`, `subject` and `public_key` are DER themselves, and so is each extension.
+    """Return a DER TBSCertificate; `issuer`, `subject` and `public_key` are DER themselves, and so are extensions.
 
     Raises `Fault` (rejected) for a serial number or a time that X.509 cannot say.
     """
@@ -60,7 +60,7 @@ def write_tbs(
         integer(serial),
         signature_identifier(algorithm),
         issuer,
-        tlv(SEQUENCE, _time(window[0]), _time(window[1])),
+        _validity(window),
         subject,
         public_key,
         tlv(constructed(3), tlv(SEQUENCE, *extensions)),
@@ -83,14 +83,14 @@ def subject_key_identifier(identifier: bytes) -> bytes:
 
 
 @lru_cache(_KEPT)
-def of_profile(profile: Profile) -> tuple[bytes, ...]:
+def of_profile(profile: Profile) -> bytes:
     """Return the extensions that all certificates of a profile begin with."""
     ca = profile.ca
     constraints = x509.BasicConstraints(ca=ca is not None, path_length=ca.path_length if ca else None)
-    first = (extension(constraints, critical=True), extension(key_usage(profile), critical=True))
+    first = extension(constraints, critical=True) + extension(key_usage(profile), critical=True)
     if not profile.extended_key_usage:
         return first
-    return (*first, extension(x509.ExtendedKeyUsage([EXTENDED_USES[use] for use in profile.extended_key_usage])))
+    return first + extension(x509.ExtendedKeyUsage([EXTENDED_USES[use] for use in profile.extended_key_usage]))
 
 
 @lru_cache(_KEPT)
@@ -126,6 +126,10 @@ _SUBJECT_KEY_IDENTIFIER: Final = asn1.encode_der(ExtensionOID.SUBJECT_KEY_IDENTI
 
 
 @lru_cache(_KEPT)
+def _validity(window: tuple[datetime, datetime]) -> bytes:
+    return tlv(SEQUENCE, _time(window[0]), _time(window[1]))
+
+
 def _time(at: datetime) -> bytes:
     if at.year < _FIRST_YEAR:
         raise Fault(Kind.REJECTED, "such a certificate cannot be made", detail=f"X.509 has no year {at.year}")

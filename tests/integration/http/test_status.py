@@ -13,7 +13,7 @@ from tests.fixtures.doors import Answer, RunningDoors, curl
 from troth.authority.derive import published_name
 from troth.authority.door import Door
 from troth.authority.generation import Generation
-from troth.authority.issue import prepare_issuer
+from troth.authority.issuer_intents import prepare_issuer
 from troth.authority.settle import settle
 from troth.journal.change import change
 from troth.keys.file import generate

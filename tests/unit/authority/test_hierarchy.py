@@ -11,7 +11,7 @@ from tests.fixtures.issuance import entries
 from troth.app.profiles import built_in_profiles
 from troth.authority.generation import Generation
 from troth.authority.hierarchy import Hierarchy, found, open_keys
-from troth.authority.issue import prepare_issuer
+from troth.authority.issuer_intents import prepare_issuer
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
 from troth.journal.entries import head

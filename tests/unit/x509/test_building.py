@@ -144,6 +144,7 @@ def test_a_root_signs_itself(maker: Maker) -> None:
 
 
 def test_an_issuer_without_key_identifier_certifies_nothing(maker: Maker, template: Template) -> None:
+    assert isinstance(template.subject, x509.Name)
     bare = x509.CertificateBuilder(
         issuer_name=template.subject,
         subject_name=template.subject,

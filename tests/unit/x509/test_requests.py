@@ -16,7 +16,7 @@ from troth.keys.requests import build_request
 from troth.limits import ALTERNATIVE_NAMES_MAX, CSR_BYTES_MAX
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.pem import render_pem
-from troth.x509.requests import parse_request
+from troth.x509.requests import parse_request, proven_key
 from troth.x509.subjects import thing_subject
 
 KEY = generate(KeyAlgorithm.P256)
@@ -183,3 +183,31 @@ def test_any_change_to_the_bytes_is_refused(data: st.DataObject) -> None:
 def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(PeerFault):
         parse_request(data)
+
+
+@pytest.mark.parametrize("digest", [hashes.SHA256(), hashes.SHA384()])
+def test_the_key_alone_is_read_with_the_same_proof(digest: hashes.SHA256 | hashes.SHA384) -> None:
+    der = _der(_builder().sign(KEY.private_key, digest))
+    key, request = proven_key(der), parse_request(der)
+    assert (key.public_key, key.algorithm, key.info) == (
+        request.public_key,
+        request.algorithm,
+        request.public_key_info,
+    )
+
+
+@given(st.integers(0, len(REQUEST) - 1), st.integers(1, 255))
+@settings(max_examples=300)
+def test_no_key_is_read_of_a_request_that_was_changed(at: int, flipped: int) -> None:
+    changed = REQUEST[:at] + bytes((REQUEST[at] ^ flipped,)) + REQUEST[at + 1 :]
+    with pytest.raises(PeerFault) as reading:
+        parse_request(changed)
+    with pytest.raises(PeerFault) as caught:
+        proven_key(changed)
+    assert (caught.value.kind, caught.value.message) == (reading.value.kind, reading.value.message)
+
+
+@pytest.mark.parametrize("data", [b"", REQUEST[:-1], REQUEST + b"\x00", b"\x30\x00"])
+def test_no_key_is_read_of_what_is_no_request(data: bytes) -> None:
+    with pytest.raises(PeerFault):
+        proven_key(data)

@@ -10,7 +10,6 @@ from datetime import datetime
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Connection
 
-from troth.authority.derive import render_public_key
 from troth.enrollment.definitions import Definition
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import not_proven
@@ -23,6 +22,7 @@ from troth.registry.issuers import find_issuer
 from troth.registry.keys_seen import key_digest
 from troth.x509.certificates import certificate_id, parse_certificate
 from troth.x509.profiles import Purpose
+from troth.x509.public_keys import render_public_key
 from troth.x509.requests import Request
 
 
