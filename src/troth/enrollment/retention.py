@@ -27,8 +27,8 @@ def prune(change: Change, before: datetime) -> bool:
     """
     requests = _prune_requests(change, before)
     counts = tables.enrollment_counts.c
-    over = change.execute(delete(tables.enrollment_counts).where(counts.until < before)).rowcount
-    if over:
+    if change.execute(select(counts.until).where(counts.until < before).limit(1)).one_or_none() is not None:
+        over = change.execute(delete(tables.enrollment_counts).where(counts.until < before)).rowcount
         change.record(COUNTS_PRUNED, "enrollment-counts", count=over)
     old = select(_COLUMNS.id).where(_COLUMNS.expires_at < before).order_by(_COLUMNS.expires_at)
     tokens = list(change.execute(old.limit(PRUNED_ROWS_PER_CHANGE_MAX)).scalars())
