@@ -96,4 +96,7 @@ async def _keep(duty: Duty, db: Database, clock: Clock) -> None:
             await asyncio.to_thread(duty.do, db, clock)
         except Fault as fault:
             log.error("duty.failed", duty=duty.name, reason=fault.message, detail=fault.detail)
+        except Exception:
+            # One duty that breaks our own code must not end the others.
+            log.exception("duty.broke", duty=duty.name)
         await asyncio.sleep(duty.every_s)

@@ -84,7 +84,7 @@ class Store(Section):
     keep_expired: Duration = Field(
         timedelta(days=400),
         ge=timedelta(days=1),
-        description="how long certificates and tokens stay once they have expired; the journal keeps its record for ever",
+        description="how long certificates and tokens stay once they have expired; the journal keeps all that it says",
     )
 
 

@@ -17,7 +17,7 @@ def unavailable(detail: str) -> Fault:
         Kind.UNAVAILABLE,
         "the database does not answer",
         detail=detail,
-        hint="is [store] url right, the database up, the disk full? what runs tries again; a command is to be given again",
+        hint="is [store] url right, the database up, the disk full? what runs tries again; commands are to be repeated",
         retry_after=RETRY_AFTER_S,
     )
 
