@@ -28,6 +28,8 @@ from troth.store.read import read
 from troth.testing.authority import TestAuthority, new_request
 from troth.x509.algorithms import KeyAlgorithm
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["born_now", "live_authority", "live_clock"]
 
 ASKED = 'name = "asked"\nprofile = "device"\nproofs = ["approval"]\n[thing]\nname = "{request}"\ncreate = true\n'
