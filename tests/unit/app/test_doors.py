@@ -21,6 +21,8 @@ from troth.testing.clock import FakeClock
 from troth.x509.certificates import parse_chain
 from troth.x509.profiles import Purpose
 
+pytestmark = pytest.mark.slow
+
 PASSPHRASE = b"correct horse"
 
 
@@ -136,7 +138,6 @@ def test_a_home_whose_root_is_elsewhere_has_no_doors_yet(tmp_path: Path, clock: 
     db.dispose()
 
 
-@pytest.mark.slow
 def test_new_keys_are_locked_as_those_that_are_there(tmp_path: Path, clock: FakeClock) -> None:
     for passphrase, wrong in ((PASSPHRASE, None), (PASSPHRASE, b"other"), (None, PASSPHRASE)):
         home = born(tmp_path / f"{passphrase!r}{wrong!r}".replace("'", ""), clock, passphrase)

@@ -36,6 +36,8 @@ from troth.x509.building import key_identifier
 from troth.x509.profiles import Purpose
 from troth.x509.requests import parse_request
 
+pytestmark = pytest.mark.slow
+
 SITE = "home.example"
 
 

@@ -21,6 +21,8 @@ from troth.store.connect import Database, connect
 from troth.store.read import read
 from troth.testing.authority import ACTOR, TestAuthority
 
+pytestmark = pytest.mark.slow
+
 Rehearse = Callable[..., Rehearsed]
 
 

@@ -31,6 +31,8 @@ from troth.x509.certificates import find_extension
 from troth.x509.profiles import ExtendedUse, Purpose
 from troth.x509.verify import verify_chain
 
+pytestmark = pytest.mark.slow
+
 SITE = "home.example"
 
 

@@ -18,6 +18,8 @@ from troth.registry.policies import attach_policy, create_policy
 from troth.store.read import read
 from troth.testing.authority import ACTOR, Held, TestAuthority
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Done]
 HEAD = "arn:aws:iot:here:000000000000:"
 POLICY: dict[str, Any] = {
