@@ -24,7 +24,7 @@ from troth.x509.serials import RANDOM_OCTETS, make_serial
 MILLION: Final = 1_000_000
 REVOKED_ONE_IN: Final = 10
 _CHUNK: Final = 10_000
-_ADD: Final = f"INSERT INTO certificates VALUES ({','.join('?' * 15)})"
+_ADD: Final = f"INSERT INTO certificates VALUES ({','.join('?' * 16)})"
 _REVOKE: Final = "INSERT INTO revocations VALUES (?,?,?,?,?,?,?,?)"
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -75,7 +75,7 @@ def _rows(filled: Filled, numbers: range, revoked_one_in: int, der: bytes) -> It
         reason = Reason.KEY_COMPROMISE if revoked else None
         state = "REVOKED" if revoked else "ACTIVE"
         own = (digest.hex(), filled.issuer_id, f"{serial:x}", f"CN=lamp-{number}", f"lamp-{number}")
-        row = (*own, "device", "token", state, der, *dates, _micros(now) if revoked else None, reason)
+        row = (*own, "device", "token", state, der, *dates, _micros(now) if revoked else None, reason, None)
         if reason is None:
             yield row, None
             continue

@@ -34,6 +34,7 @@ from troth.x509.subjects import encode_thing_subject, named_subject, parse_alter
 __all__ = [
     "CERTIFICATE_INTENDED",
     "CERTIFICATE_REFUSED",
+    "KEY_PROTECTION",
     "PENDING",
     "Wanted",
     "conclude",
@@ -45,6 +46,8 @@ __all__ = [
 
 CERTIFICATE_REFUSED: Final = "certificate.refused"
 
+KEY_PROTECTION: Final = "key_protection"
+"""In a proof: what keeps the key, by the word of whoever says who may come; never by that of who comes."""
 PENDING: Final = "pending"
 """In a proof: the certificate waits for its activation, PENDING_ACTIVATION, because nobody knows yet whose it is."""
 _NAME: Final = "name"
@@ -193,6 +196,7 @@ def _new(intent: Intent, certificate: x509.Certificate) -> tuple[Intent, NewCert
         attached=intent.thing is not None,
         intent=intent.intent_id,
         state=CertificateState.PENDING_ACTIVATION if PENDING in intent.proof else CertificateState.ACTIVE,
+        key_protection=intent.proof.get(KEY_PROTECTION),
     )
 
 

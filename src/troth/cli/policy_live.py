@@ -107,6 +107,7 @@ def _asked(
         not_before=row.not_before,
         not_after=row.not_after,
         enrollment_method=row.method,
+        key_protection=row.key_protection,
     )
     # They were within the bounds of the day when they were stored.
     limits = Limits(policy_chars_max=POLICY_DOCUMENT_CHARS_MAX)

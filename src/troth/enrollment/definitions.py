@@ -52,6 +52,13 @@ class ServerKeys(StrEnum):
     ANY = "any"
 
 
+class KeyProtection(StrEnum):
+    """What keeps the private keys of those who come."""
+
+    TPM = "tpm"
+    HSM = "hsm"
+
+
 FOREIGN: Final = (Way.IDEVID, Way.CUSTOMER_CA)
 """The ways by a certificate of a registered CA of elsewhere."""
 _BY_CERTIFICATE: Final = frozenset((*FOREIGN, Way.CLAIM))
@@ -130,6 +137,8 @@ class Definition:
     linked: bool = False
     """Whether a request must be made for the very connection that brings it (RFC 7030, 3.5)."""
     server_keys: ServerKeys = ServerKeys.NONE
+    key_protection: KeyProtection | None = None
+    """The operator's word for all who come by it, which policy reads as ``troth:KeyProtection``; nothing proves it."""
     thing: ThingRule = ThingRule()
     foreign: Mapping[Way, ForeignRule] = field(default_factory=dict)
     claim: ClaimRule = ClaimRule()
@@ -154,6 +163,7 @@ def parse_definition(text: str) -> Definition:
         enabled=table.flag("enabled", default=True),
         linked=table.flag("linked", default=False),
         server_keys=table.word("server_keys", ServerKeys, ServerKeys.NONE),
+        key_protection=table.word("key_protection", KeyProtection) if "key_protection" in table else None,
         thing=_thing(table.table("thing")),
         foreign={way: rule for way in FOREIGN if (rule := _foreign(table.table(way))) is not None},
         claim=_claim(table.table(Way.CLAIM)),
@@ -246,6 +256,12 @@ def _check(definition: Definition) -> None:
         definition.server_keys is ServerKeys.NONE or Way.APPROVAL not in proofs,
         "server_keys",
         "a key that is made here is kept by nobody while a person is waited for",
+    )
+    _require(
+        definition.server_keys is ServerKeys.NONE or definition.key_protection is None,
+        "key_protection",
+        "keys that are made here are in no chip of the device",
+        "leave out one of server_keys and key_protection",
     )
     if rule.name is not None:
         facts = _facts_of(rule.name)

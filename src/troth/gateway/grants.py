@@ -23,7 +23,7 @@ KEPT_EACH_MAX: Final = 4
 # What a policy reads that begins so, or is one of these, is the principal's or the moment's. All else may be another at
 # the next connection, also what is not known here.
 _LASTING_BEGINNINGS: Final = ("iot:connection.thing.", "iot:certificate.")
-_LASTING: Final = VOLATILE_KEYS | {"iot:certificateid", "troth:enrollmentmethod"}
+_LASTING: Final = VOLATILE_KEYS | {"iot:certificateid", "troth:enrollmentmethod", "troth:keyprotection"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ def _context(realm: Realm, known: Known, peer: Peer, connect: Connect, thing: Th
         not_before=known.not_before,
         not_after=known.not_after,
         enrollment_method=known.method,
+        key_protection=known.key_protection,
     )
 
 

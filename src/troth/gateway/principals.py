@@ -58,6 +58,8 @@ class Known:
     """All that reach it, through whichever thing; None when one of them cannot be read."""
     position: int
     """The number of the last journal entry that this reflects."""
+    key_protection: str | None = None
+    """What keeps its key, by the word of whoever let it be enrolled."""
 
 
 class Principals:
@@ -165,6 +167,7 @@ class Principals:
             things=tuple(Thing(each.name, each.type, each.attributes, each.exclusive) for each in principal.things),
             policies=self._readable(principal.policies),
             position=principal.position,
+            key_protection=row.key_protection,
         )
 
     def _readable(self, attached: Iterable[AttachedPolicy]) -> tuple[NamedPolicy, ...] | None:

@@ -61,6 +61,8 @@ class CertificateRow:
     """Since when it is revoked or on hold, as its CRL says."""
     reason: str | None
     """Why it is REVOKED, or INACTIVE by a hold or a renewal, in the words of RFC 5280, section 5.3.1."""
+    key_protection: str | None
+    """What keeps its key, by the word of whoever let it be enrolled: ``tpm``, ``hsm``."""
 
 
 _columns: Final = attrgetter(*(field.name for field in fields(CertificateRow)))
@@ -86,6 +88,7 @@ class NewCertificate:
     intent: str | None = None
     """The id under which the authority was asked for it; the entry names it."""
     state: CertificateState = CertificateState.ACTIVE
+    key_protection: str | None = None
 
     def row(self, at: datetime) -> CertificateRow:
         """Return it as the registry knows it, added at `at`."""
@@ -106,6 +109,7 @@ class NewCertificate:
             changed_at=at,
             revoked_at=None,
             reason=None,
+            key_protection=self.key_protection,
         )
 
 

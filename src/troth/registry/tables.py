@@ -152,6 +152,7 @@ certificates: Final = Table(
     Column("changed_at", Instant, nullable=False),
     Column("revoked_at", Instant),
     Column("reason", String(64)),
+    Column("key_protection", String(16)),
     UniqueConstraint("issuer_id", "serial"),
     Index(None, "thing", "certificate_id"),
     Index(None, "not_after", "certificate_id"),

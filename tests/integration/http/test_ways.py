@@ -128,6 +128,18 @@ def test_many_devices_come_with_one_claim(live_authority: TestAuthority, doors: 
     assert thing.attributes == {"origin": "factory-3"}
 
 
+def test_what_keeps_a_key_is_the_enrollments_word_and_never_the_devices(
+    live_authority: TestAuthority, doors: RunningDoors, claim: Bearer
+) -> None:
+    """What policies read as troth:KeyProtection: there where the operator has said it, and nowhere else."""
+    chips = BULBS.replace('name = "bulbs"', 'name = "chips"').replace("[thing]", 'key_protection = "tpm"\n[thing]', 1)
+    enrollment(live_authority, chips)
+    assert come(doors, "chips", a_request("bulb-1"), claim).status == 200
+    assert come(doors, "bulbs", a_request("bulb-2"), claim).status == 200
+    kept = [row.key_protection for name in ("bulb-1", "bulb-2") for row in certificates(live_authority.db, name)]
+    assert kept == ["tpm", None]
+
+
 def test_a_claim_takes_no_thing_that_is_somebodys(
     live_authority: TestAuthority, doors: RunningDoors, claim: Bearer
 ) -> None:

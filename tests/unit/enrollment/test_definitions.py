@@ -77,6 +77,8 @@ THING = '[thing]\nname = "{request}"\n'
         (f'{HEAD.replace("cameras", "cacerts")}proofs = ["token"]\n', "name"),
         (f'{HEAD.replace("cameras", "a/b")}proofs = ["token"]\n', "name"),
         (f'{HEAD}proofs = ["token"]\nextra = 1\n', "extra"),
+        (f'{HEAD}proofs = ["token"]\nkey_protection = "glue"\n', "key_protection"),
+        (f'{HEAD}proofs = ["token"]\nkey_protection = "tpm"\nserver_keys = "any"\n', "key_protection"),
         (f'{HEAD}proofs = "token"\n', "proofs"),
     ],
 )

@@ -116,6 +116,7 @@ def test_policies_count_by_what_they_are_attached_to() -> None:
     [
         ("NumericGreaterThanEquals", "troth:TlsVersion", "1.3", {"peer": replace(PEER, tls_version="1.2")}),
         ("StringEquals", "troth:EnrollmentMethod", "token", {"known": {"method": "ceremony"}}),
+        ("StringEquals", "troth:KeyProtection", "tpm", {"known": {"key_protection": "hsm"}}),
         ("NumericLessThan", "troth:CertificateAgeDays", "30", {"known": {"not_before": NOON - timedelta(days=30)}}),
         ("NumericGreaterThan", "troth:CertificateDaysLeft", "0", {"known": {"not_after": NOON + timedelta(hours=23)}}),
         ("DateLessThan", "aws:CurrentTime", f"{NOON + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}", {"at_s": 1}),
@@ -125,7 +126,7 @@ def test_what_a_policy_can_ask_of_connection_certificate_and_time(
     operator: str, key: str, value: str, others: dict[str, Any]
 ) -> None:
     connect = allow("iot:Connect", "client/*") | {"Condition": {operator: {key: value}}}
-    known = replace(KNOWN, policies=(named(connect),))
+    known = replace(KNOWN, policies=(named(connect),), key_protection="tpm")
     assert admit(known).client_id
     with pytest.raises(Refusal) as caught:
         admit(

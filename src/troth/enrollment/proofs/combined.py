@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from troth.authority.intents import Intent, IntentState, find_intent, find_requested, list_prepared
+from troth.authority.issue import KEY_PROTECTION
 from troth.enrollment.definitions import Definition, Way
 from troth.enrollment.enrollments import get_enrollment
 from troth.enrollment.limits import count
@@ -67,6 +68,8 @@ class EnrollmentClaim:
         evidence: dict[str, object] = {"enrollment": definition.name}
         for each in shown.values():
             evidence.update(each.evidence)
+        if definition.key_protection is not None:
+            evidence[KEY_PROTECTION] = definition.key_protection.value
         method = "+".join(definition.proofs)
         if Way.TOKEN in shown:
             # It knows itself what it was spent on.

@@ -187,6 +187,7 @@ def _certificates() -> None:
         _required("changed_at", sa.BigInteger()),
         _optional("revoked_at", sa.BigInteger()),
         _optional("reason", sa.String(64)),
+        _optional("key_protection", sa.String(16)),
         _primary("certificates", "certificate_id"),
         _unique("certificates", "issuer_id", "serial"),
     )
