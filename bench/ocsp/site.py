@@ -34,8 +34,7 @@ _TOGETHER = 64
 
 
 def populate(site: TestAuthority, count: int) -> list[Intent]:
-    """Certify `count` devices, all with one key, since nobody looks at it here."""
-    request = new_request(generate(KeyAlgorithm.P256), "lamp")
+    """Certify `count` devices."""
     door = site.door()
     intents: list[Intent] = []
     for start in range(0, count, _TOGETHER):
@@ -46,7 +45,7 @@ def populate(site: TestAuthority, count: int) -> list[Intent]:
                     prepare(
                         changing,
                         profile="device",
-                        request=request,
+                        request=new_request(generate(KeyAlgorithm.P256), f"lamp-{number}"),
                         thing=f"lamp-{number}",
                         method="bench",
                         proof={},

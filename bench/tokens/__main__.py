@@ -107,10 +107,13 @@ def make_tokens(authority: TestAuthority, things: Sequence[str]) -> list[str]:
 def wait(authority: TestAuthority, count: int, start: int = 0) -> list[tuple[str, str]]:
     """File so many requests that wait for a person; return thing and digest of each."""
     request = new_request(generate(KeyAlgorithm.P256), "any")
-    approval = Approval("asked", None, timedelta(days=7), 60.0)
     things = [f"guest-{number:07}" for number in range(start, start + count)]
     with change(authority.db, authority.clock, ACTOR) as changing:
-        for thing in things:
+        for number, thing in enumerate(things):
+            # No more than so many may wait from one address.
+            approval = Approval(
+                "asked", None, timedelta(days=7), 60.0, f"192.0.{number // 50 // 250}.{number // 50 % 250}"
+            )
             file_request(changing, Proof("approval", thing, "device", {}, None), approval, request)
     return [(thing, request.digest) for thing in things]
 

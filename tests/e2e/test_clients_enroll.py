@@ -166,22 +166,3 @@ def curl_enrolling(
          "Content-Type: application/pkcs10", estate.est("simpleenroll")],
         input=f'user = "{thing}:{token}"'.encode(), capture_output=True, timeout=60,
     )  # fmt: skip
-
-
-def test_the_pages_own_words_enroll(embedded: Story, tmp_path: Path) -> None:
-    """What docs/enrollment.md shows, with this platform's names put in."""
-    estate = embedded.estate
-    thing = estate.thing("lamp")
-    shown = (Path(__file__).parents[2] / "docs" / "enrollment.md").read_text().split("```sh\n")[1].split("```")[0]
-    put_in = {
-        "TOKEN": estate.token(thing),
-        "lamp": thing,
-        "localhost:8443": f"localhost:{embedded.platform.address('https')[1]}",
-    }
-    for word, meant in put_in.items():
-        assert word in shown
-        shown = shown.replace(word, meant)
-    (tmp_path / "root.pem").write_bytes(estate.root_file.read_bytes())
-    subprocess.run(["bash", "-euc", shown], cwd=tmp_path, check=True, capture_output=True)
-    printed = run("openssl", "x509", "-noout", "-subject", "-in", tmp_path / f"{thing}.pem").stdout
-    assert printed == f"subject=CN = {thing}\n".encode()

@@ -76,6 +76,8 @@ class FaultyServer:
         context.load_verify_locations(cadata=b"".join(each.public_bytes(Encoding.DER) for each in anchors))
         context.load_verify_locations(cadata=self.hierarchy.issuing.certificate.public_bytes(Encoding.DER))
         context.verify_mode = ssl.CERT_OPTIONAL
+        # Whatever this machine's OpenSSL says by itself.
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.has("tls-1.3-only"):
             context.minimum_version = ssl.TLSVersion.TLSv1_3
         if self.has("tls-1.1"):
