@@ -144,5 +144,5 @@ def test_every_refusal_that_is_logged_is_counted(story: Story) -> None:
         if event["event"] in DENIALS:
             action = event.get("action", "tls:Handshake")
             counted[DecisionKey(action, "implicit-deny", event["reason"])] += 1
-    assert {key.action for key in counted} == {"tls:Handshake", "iot:Connect", "iot:Publish", "iot:Subscribe"}
+    assert {key.action for key in counted} >= {"tls:Handshake", "iot:Connect", "iot:Publish", "iot:Subscribe"}
     story.estate.wait_for_denials(counted)
