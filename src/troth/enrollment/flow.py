@@ -4,36 +4,28 @@ Knows no protocol and no way of proving anything: `troth.enrollment.proofs` does
 finds what it has led to before.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
 
 from cryptography import x509
 
-from troth.authority.intents import Intent, IntentState, get_intent
+from troth.authority.intents import Intent
 from troth.authority.issue import prepare
 from troth.clock import Clock
 from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.newcomers import admit
+from troth.enrollment.outcomes import RETRY_AFTER_S, Outcomes, issued
 from troth.enrollment.proofs.claim import Claim, Proof, not_proven
 from troth.enrollment.requests import file_request
 from troth.enrollment.wishes import check_wishes
-from troth.errors import Bug, Fault, Kind
+from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.limits import ENROLLMENTS_PENDING_MAX
 from troth.points import Point, reached
-from troth.registry.certificates import CertificateState, find_certificate
+from troth.registry.certificates import CertificateState
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.requests import Request
-
-RETRY_AFTER_S: Final = 5.0
-_THREADS: Final = 4
-
-_Parameters = ParamSpec("_Parameters")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +72,13 @@ class Enrollment:
         self._db = db
         self._clock = clock
         self._public_url = public_url
-        self._conclusions = conclusions
         self._ring = ring
-        self._wait_s = wait_s
         self._pending = 0
-        # Threads of its own: a queue of enrollments must not keep followers of the journal waiting for theirs.
-        self._threads = ThreadPoolExecutor(_THREADS, "enrollment")
+        self._outcomes = Outcomes(db, conclusions, wait_s, "enrollment")
 
     def close(self) -> None:
         """End the threads; what is under way in them is waited for."""
-        self._threads.shutdown()
+        self._outcomes.close()
 
     async def enroll(self, claim: Claim, request: Request) -> Enrolled | Waiting:
         """Return the certificate for the key of `request`, for the thing that `claim` proves; or what it waits for.
@@ -101,23 +90,23 @@ class Enrollment:
             raise Fault(Kind.UNAVAILABLE, "too many enrollments are under way", retry_after=RETRY_AFTER_S)
         self._pending += 1
         try:
-            begun = await self._in_thread(self._begin, claim, request)
+            begun = await self._outcomes.in_thread(self._begin, claim, request)
             if isinstance(begun, Waiting):
                 return begun
             reached(Point.BEGUN)
             self._ring()
-            intent = await self._concluded(begun.intent_id)
-            return await self._in_thread(self._answer, begun.thing, intent)
+            intent = await self._outcomes.concluded(begun.intent_id)
+            return await self._outcomes.in_thread(self._answer, begun.thing, intent)
         finally:
             self._pending -= 1
 
     async def require_proven(self, claim: Claim, request: Request) -> None:
         """Return if the claim holds for the request now, and record nothing. Raises `Fault` as `enroll` does."""
-        await self._in_thread(self._look, claim, request)
+        await self._outcomes.in_thread(self._look, claim, request)
 
     async def run(self, work: Callable[[Database, Clock], None]) -> None:
         """Do some work at the database that belongs to an enrollment. Raises what it raises."""
-        await self._in_thread(work, self._db, self._clock)
+        await self._outcomes.in_thread(work, self._db, self._clock)
 
     def _look(self, claim: Claim, request: Request) -> Proof:
         with read(self._db) as connection:
@@ -163,46 +152,12 @@ class Enrollment:
             reached(Point.PROOF_SPENT)
         return _Begun(proof.thing, intent.intent_id)
 
-    async def _concluded(self, intent_id: str) -> Intent:
-        with self._conclusions.awaited(intent_id) as event:
-            intent = await self._in_thread(self._read, intent_id)
-            if intent.state is IntentState.PREPARED:
-                try:
-                    async with asyncio.timeout(self._wait_s):
-                        await event.wait()
-                except TimeoutError:
-                    pass
-                intent = await self._in_thread(self._read, intent_id)
-        if intent.state is IntentState.PREPARED:
-            raise Fault(
-                Kind.UNAVAILABLE,
-                "the authority has not come to this request yet",
-                detail=f"intent {intent_id}",
-                hint="send the same request again: it is not lost",
-                retry_after=RETRY_AFTER_S,
-            )
-        return intent
-
-    def _read(self, intent_id: str) -> Intent:
-        with read(self._db) as connection:
-            return get_intent(connection, intent_id)
-
     def _answer(self, thing: str, intent: Intent) -> Enrolled:
-        if intent.state is IntentState.REFUSED:
-            raise intent.refused()
-        with read(self._db) as connection:
-            row = find_certificate(connection, intent.certificate_id or "")
-        if row is None:
-            raise Bug("an issued certificate is not registered")
+        row = issued(self._db, intent)
         if row.state is not CertificateState.ACTIVE:
             raise not_proven(f"certificate {row.certificate_id} is {row.state.lower()}")
         reached(Point.CONCLUDED)
         return Enrolled(thing, x509.load_der_x509_certificate(row.der), intent.intent_id)
-
-    async def _in_thread(
-        self, work: Callable[_Parameters, _T], *args: _Parameters.args, **kwargs: _Parameters.kwargs
-    ) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
 
 def _found(proof: Proof) -> "_Begun | Waiting | None":

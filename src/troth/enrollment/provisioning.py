@@ -4,33 +4,31 @@ Two steps, as on AWS: a certificate that waits, with a token that proves who may
 says, in one change. Knows no MQTT. AWS IoT developer guide, "Provisioning by claim".
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from troth.authority.intents import Intent, IntentState, get_intent
 from troth.authority.issue import PENDING, prepare
 from troth.clock import Clock
 from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.hook import Hooks
+from troth.enrollment.outcomes import RETRY_AFTER_S, Outcomes, issued
 from troth.enrollment.ownerships import Owned, count_unclaimed, create_ownership, digest_of, find_owned, spend_ownership
 from troth.enrollment.template_apply import apply_plan
 from troth.enrollment.template_plan import plan
 from troth.enrollment.template_resources import CERTIFICATE_ID, TemplateType
 from troth.enrollment.templates import TemplateRow, allows_server_keys, find_template
-from troth.errors import Bug, Fault, Kind
+from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.keys.file import generate, render_key
 from troth.keys.requests import build_request
 from troth.limits import PROVISIONING_UNCLAIMED_MAX, Limits
 from troth.names import Realm
 from troth.protocols.provisioning import Created, Registered, Registration
-from troth.registry.certificates import CertificateRow, find_certificate
+from troth.registry.certificates import CertificateRow
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.algorithms import KeyAlgorithm
@@ -40,11 +38,6 @@ METHOD: Final = "claim"
 PROFILE: Final = "provisioned"
 NAME: Final = "Provisioned device"
 """Whom such a certificate names: nobody yet."""
-RETRY_AFTER_S: Final = 5.0
-_THREADS: Final = 4
-
-_Parameters = ParamSpec("_Parameters")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +73,13 @@ class Provisioning:
         self._realm = realm
         self._limits = limits
         self._public_url = public_url
-        self._conclusions = conclusions
         self._ring = ring
         self._hooks = hooks
-        self._wait_s = wait_s
-        self._threads = ThreadPoolExecutor(_THREADS, "provisioning")
+        self._outcomes = Outcomes(db, conclusions, wait_s, "provisioning")
 
     def close(self) -> None:
         """End the threads; what is under way in them is waited for."""
-        self._threads.shutdown()
+        self._outcomes.close()
         self._hooks.close()
 
     async def create(self, asker: Asker) -> Created:
@@ -96,7 +87,7 @@ class Provisioning:
 
         Raises `Fault`: forbidden unless a template allows keys of the server's; rate limited, unavailable.
         """
-        request, private_key = await self._in_thread(self._make_key)
+        request, private_key = await self._outcomes.in_thread(self._make_key)
         return await self._create(asker, request, private_key)
 
     async def create_from_csr(self, asker: Asker, csr: bytes) -> Created:
@@ -104,7 +95,7 @@ class Provisioning:
 
         Raises `PeerFault` for a request that cannot be read; `Fault`: rejected, bad key, rate limited, unavailable.
         """
-        return await self._create(asker, await self._in_thread(parse_request, csr), None)
+        return await self._create(asker, await self._outcomes.in_thread(parse_request, csr), None)
 
     async def register(self, asker: Asker, name: str, asked: Registration) -> Registered:
         """Make the certificate that a token stands for the one of a thing, as the template `name` says.
@@ -113,12 +104,12 @@ class Provisioning:
         forbidden for the template; forbidden where its hook does not agree; rejected, malformed, too large and conflict
         for what the parameters lead to.
         """
-        looked = await self._in_thread(self._look, name, asked)
+        looked = await self._outcomes.in_thread(self._look, name, asked)
         if isinstance(looked, Registered):
             return looked
         template, row = looked
         parameters = await self._agreed(asker, template, row, asked.parameters)
-        return await self._in_thread(self._register, asker, template, asked, parameters)
+        return await self._outcomes.in_thread(self._register, asker, template, asked, parameters)
 
     # The first step.
 
@@ -131,10 +122,10 @@ class Provisioning:
         return parse_request(build_request(key, NAME)), render_key(key, None).decode()
 
     async def _create(self, asker: Asker, request: Request, private_key: str | None) -> Created:
-        intent_id, token = await self._in_thread(self._begin, asker, request, private_key is not None)
+        intent_id, token = await self._outcomes.in_thread(self._begin, asker, request, private_key is not None)
         self._ring()
-        intent = await self._concluded(intent_id)
-        row = await self._in_thread(self._issued, intent)
+        intent = await self._outcomes.concluded(intent_id)
+        row = await self._outcomes.in_thread(issued, self._db, intent)
         return Created(row.certificate_id, _pem(row), token, private_key)
 
     def _begin(self, asker: Asker, request: Request, server_key: bool) -> tuple[str, str]:
@@ -159,34 +150,6 @@ class Provisioning:
             )
             token = create_ownership(changing, intent.intent_id, asker.certificate_id, server_key=server_key)
         return intent.intent_id, token
-
-    async def _concluded(self, intent_id: str) -> Intent:
-        with self._conclusions.awaited(intent_id) as event:
-            intent = await self._in_thread(self._intent, intent_id)
-            if intent.state is IntentState.PREPARED:
-                try:
-                    async with asyncio.timeout(self._wait_s):
-                        await event.wait()
-                except TimeoutError:
-                    pass
-                intent = await self._in_thread(self._intent, intent_id)
-        if intent.state is IntentState.PREPARED:
-            message = "the authority has not come to this request yet"
-            raise Fault(Kind.UNAVAILABLE, message, detail=f"intent {intent_id}", retry_after=RETRY_AFTER_S)
-        return intent
-
-    def _intent(self, intent_id: str) -> Intent:
-        with read(self._db) as connection:
-            return get_intent(connection, intent_id)
-
-    def _issued(self, intent: Intent) -> CertificateRow:
-        if intent.state is IntentState.REFUSED:
-            raise intent.refused()
-        with read(self._db) as connection:
-            row = find_certificate(connection, intent.certificate_id or "")
-        if row is None:
-            raise Bug("an issued certificate is not registered")
-        return row
 
     # The second step.
 
@@ -242,11 +205,6 @@ class Provisioning:
             answer = {"thing": thing.name, "configuration": dict(planned.configuration)}
             spend_ownership(changing, owned, digest, answer, **said, asked_by=asker.certificate_id)
         return registered
-
-    async def _in_thread(
-        self, work: Callable[_Parameters, _T], *args: _Parameters.args, **kwargs: _Parameters.kwargs
-    ) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
 
 def _actor(asker: Asker) -> str:
