@@ -17,6 +17,9 @@ setup: $(VENV)/.ready ## Prepare .venv from the lock, with hashes; nothing outsi
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
 
+$(VENV)/interop/.ready: $(VENV)/.ready requirements/interop.txt scripts/interop.sh
+	@VENV="$(VENV)" sh scripts/interop.sh
+
 demo: setup ## Play the story: a real CA, gateway, broker, devices and impostors, under a minute
 	@$(BIN)/troth demo
 
@@ -39,10 +42,10 @@ types: setup
 contracts: setup
 	@$(BIN)/lint-imports --config importlinter.ini --no-cache
 
-test: setup packages ## Everything but the soak; as root with APT=1 or CI=true it installs the system programs it needs
+test: setup packages $(VENV)/interop/.ready ## Everything but the soak; as root with APT=1 or CI=true it installs the system programs it needs
 	@$(PYTEST) tests -q -n $(JOBS) -m "not soak"
 
-soak: setup packages ## What is too long for `make test`
+soak: setup packages $(VENV)/interop/.ready ## What is too long for `make test`
 	@$(PYTEST) tests -q -m soak --timeout 1800
 
 packages:

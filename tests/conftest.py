@@ -33,10 +33,21 @@ def known_programs() -> dict[str, str]:
     return {words[0]: words[1] for words in lines if words}
 
 
+_NOT_PROGRAMS = {
+    "postgresql": ("lib/postgresql/*/bin/initdb",),
+    "pkcs11-engine": ("lib/*/engines-3/pkcs11.so",),
+    "libtpm2_pkcs11": ("lib/*/libtpm2_pkcs11.so.1", "lib/*/pkcs11/libtpm2_pkcs11.so.1"),
+    "mbedtls": ("include/mbedtls/ssl.h",),
+    "wolfssl": ("include/wolfssl/ssl.h",),
+    "libc-headers": ("include/stdio.h",),
+}
+"""What stands outside a user's PATH on Debian, or is no program: where below /usr it is."""
+
+
 def present(program: str) -> bool:
-    """Say whether `program` can be run here; Mosquitto and PostgreSQL stand outside a user's PATH on Debian."""
-    if program == "postgresql":
-        return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    """Say whether `program` can be run, or used, here; Mosquitto stands outside a user's PATH on Debian."""
+    if (places := _NOT_PROGRAMS.get(program)) is not None:
+        return any(any(Path("/usr").glob(place)) for place in places)
     return shutil.which(program) is not None or Path("/usr/sbin", program).exists()
 
 
