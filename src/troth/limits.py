@@ -199,6 +199,8 @@ TLS_HANDSHAKE_BYTES_MAX: Final = 128 * KIB
 # After our last word we listen for the peer's, so that a reset does not overtake what we said (RFC 9112, 9.6).
 TLS_LINGER_S: Final = 2.0
 TLS_LINGER_BYTES_MAX: Final = 256 * KIB
+# Before TLS, from a load balancer: 52 bytes for IPv6, and what it adds of its own.
+PROXY_HEADER_BYTES_MAX: Final = 2 * KIB
 
 # The gateway.
 UPSTREAM_WAIT_S_MAX: Final = 10.0
@@ -215,6 +217,8 @@ DENIALS_LOGGED_PER_SECOND_MAX: Final = 20
 """Denials of one connection that are logged one by one; the others are counted."""
 REPORT_ROWS_MAX: Final = 10_000
 """Decisions of one worker that wait for the database; the oldest are dropped first."""
+EVENTS_WAITING_MAX: Final = 20_000
+"""Events of one worker that wait for the broker; the oldest are dropped first. One has some 500 bytes."""
 
 OCSP_ANSWERS_KEPT_MAX: Final = 20_000
 """OCSP answers, and states of certificates, that one worker keeps; the last asked for stay. An answer has 1 KiB."""
@@ -233,6 +237,27 @@ DEVICE_LINGER_S_MAX: Final = 1.0
 """Longest wait for the server to close after our DISCONNECT."""
 RETRY_AFTER_S_MAX: Final = 7 * 86_400
 """Longest time that a server can ask a device to wait."""
+DEVICE_BACK_OFF_S_MIN: Final = 1.0
+"""What a device waits at most before it tries again what has failed once; twice as long after each further time."""
+DEVICE_RECONNECT_S_MAX: Final = 120.0
+"""Longest wait between two attempts to connect."""
+DEVICE_RETRY_S_MAX: Final = 3600.0
+"""Longest wait of its own between two attempts to renew, or to ask the home when that is due."""
+DEVICE_LOOK_S_MAX: Final = 600.0
+"""Longest sleep of a device's agent: its clock may be set meanwhile."""
+DEVICE_ASK_S_MIN: Final = 60.0
+DEVICE_ASK_S_MAX: Final = 86_400.0
+"""Shortest and longest time that an answer of the home about a renewal is gone by."""
+DEVICE_QUEUE_READINGS_MAX: Final = 100_000
+"""Readings that wait on a device's disk; more are not taken."""
+DEVICE_QUEUE_BYTES_MAX: Final = 64 * KIB * KIB
+"""Bytes that they may take on disk, set-aside ones included."""
+DEVICE_QUEUE_IN_FLIGHT_MAX: Final = 16
+"""Readings that are sent before the first of them is acknowledged."""
+DEVICE_QUEUE_ATTEMPTS_MAX: Final = 5
+"""Times in a row that the home may end the connection on a reading that is sent alone before it is set aside."""
+DEVICE_SET_ASIDE_MAX: Final = 1000
+"""Readings set aside that are kept; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The named points of what must survive a crash at any moment: issuing, revoking, publishing.
+"""The named points of what must survive a crash at any moment: issuing, revoking, publishing; renewing on a device.
 
 Passing one raises an audit event (`sys.audit`), which nobody hears unless this process was started to be watched:
 `troth.testing.crashing` ends a process there and then, to prove that nothing is lost. Pure: no I/O, no state.
@@ -53,6 +53,35 @@ class Point(StrEnum):
     """They are put in force in a change that is not committed."""
 
 
-def reached(point: Point) -> None:
+class DevicePoint(StrEnum):
+    """Where a device may lose its power. A test fails for one that is never reached."""
+
+    KEY_MADE = "device.key-made"
+    """A new key is in the spare slot, and no request for it."""
+    REQUESTED = "device.requested"
+    """The request is on disk and has not been sent."""
+    ANSWERED = "device.answered"
+    """Its answer has come and is not on disk."""
+    STORED = "device.stored"
+    """The new certificate is on disk, and verified."""
+    TRIED = "device.tried"
+    """The home takes it; the one before is still in use."""
+    SWITCHED = "device.switched"
+    """The new credential is in use; its request is still there."""
+    PROVEN = "device.proven"
+    """A connection was made with it; the one before is still there."""
+    RETIRED = "device.retired"
+    """The one before is gone."""
+    QUEUED = "queue.queued"
+    """A reading is on disk, and who gave it does not know yet."""
+    SENT = "queue.sent"
+    """A reading has been sent, and nobody has acknowledged it."""
+    ACKNOWLEDGED = "queue.acknowledged"
+    """The home has it, and the queue still does."""
+    REMOVED = "queue.removed"
+    """The queue has it no more."""
+
+
+def reached(point: Point | DevicePoint) -> None:
     """Say that this process is at `point`."""
     sys.audit(EVENT, point)

@@ -16,11 +16,11 @@ from troth.device.enroll import enroll as enroll_device
 from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.mqtt import Client, connect
 from troth.device.renew import renew as renew_device
+from troth.device.slot_keys import open_key
 from troth.device.slots import Slots
 from troth.device.trust import refresh_trust
 from troth.device.waiting import Wait
 from troth.errors import Fault, Kind
-from troth.keys.file import read_key
 from troth.keys.files import read_bounded
 from troth.limits import DEFAULT, TOKEN_CHARS_MAX
 from troth.names import parse_thing_name
@@ -287,7 +287,7 @@ def _row(identity: Identity, clock: Clock) -> dict[str, object]:
         "certificate_id": certificate_id(certificate),
         "serial": serial_text(certificate),
         "issuer": subject_text(certificate.issuer),
-        "key": str(read_key(identity.slot.key_file, None).algorithm),
+        "key": str(open_key(identity.slot).algorithm),
         "not_before": certificate.not_valid_before_utc,
         "not_after": certificate.not_valid_after_utc,
         "expired": clock.now() > certificate.not_valid_after_utc,

@@ -85,6 +85,17 @@ class Credential(Protocol):
         ...
 
 
+def client_tls(
+    roots: Sequence[x509.Certificate], own: Credential | None = None, *, checks_time: bool = True
+) -> tls.Context:
+    """Return what a connection is made by that trusts `roots` and shows `own`: the one place where a key meets TLS.
+
+    Raises `Fault`: misconfigured for roots that are none; bad key when `own` cannot be used.
+    """
+    chain, key = (own.chain_file, own.key_file) if own is not None else (None, None)
+    return tls.client_context(roots, chain_path=chain, key_path=key, checks_time=checks_time)
+
+
 def dial(
     address: Address,
     server_name: str,
@@ -99,8 +110,7 @@ def dial(
     them says so at the first read only. Without `checks_time` its certificate need not be valid now. Raises
     `ConnectionFault`; `Fault` (bad key) when `own` cannot be used.
     """
-    chain, key = (own.chain_file, own.key_file) if own is not None else (None, None)
-    context = tls.client_context(roots, chain_path=chain, key_path=key, checks_time=checks_time)
+    context = client_tls(roots, own, checks_time=checks_time)
     try:
         connection = tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
         # An acknowledgement must not wait for the server's TCP to acknowledge what went before it (40 ms on Linux).

@@ -26,13 +26,14 @@ from troth.device.identity import (
     write_settings,
     write_trust,
 )
+from troth.device.slot_keys import make_key, open_key
 from troth.device.slots import Slot, Slots, holding
 from troth.errors import Fault, Kind
-from troth.keys.file import generate, read_key, write_key
 from troth.keys.files import read_bounded, write_private
 from troth.keys.requests import build_request
 from troth.limits import CHAIN_CERTIFICATES_MAX, CSR_BYTES_MAX
 from troth.names import parse_thing_name
+from troth.points import DevicePoint, reached
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import certificate_id, render_chain
 from troth.x509.pem import render_pem
@@ -108,13 +109,17 @@ def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock, attempt: Attem
             request = _begin(slot, wanted)
         if attempt is not None or not _is_answered(slot, wanted, clock.now()):
             chain = _arrange(ask(request.der), request, wanted.trust)
+            reached(DevicePoint.ANSWERED)
             write_private(slot.chain_file, render_chain(chain), overwrite=True)
             _verify(slot, wanted, clock.now())
+            reached(DevicePoint.STORED)
         if attempt is not None:
             attempt(slot)
+            reached(DevicePoint.TRIED)
         write_trust(path, _together(path, wanted.trust))
         write_settings(path, Settings(wanted.thing, wanted.endpoint))
         slots.switch(slot)
+        reached(DevicePoint.SWITCHED)
         slot.settle()
         return Enrolled(open_identity(path), resumed)
 
@@ -145,7 +150,7 @@ def _unfinished(slot: Slot, wanted: Wanted) -> Request | None:
     """Return the request that is waiting in `slot`, if it is what is wanted now and its key is there."""
     try:
         request = parse_request(read_bounded(slot.request_file, 2 * CSR_BYTES_MAX))
-        key = read_key(slot.key_file, None)
+        key = open_key(slot)
     except Fault:
         # Not there, or not whole: it is made anew.
         return None
@@ -156,10 +161,11 @@ def _unfinished(slot: Slot, wanted: Wanted) -> Request | None:
 def _begin(slot: Slot, wanted: Wanted) -> Request:
     slot.make()
     slot.clear()
-    key = generate(wanted.algorithm)
-    write_key(slot.key_file, key, None)
+    key = make_key(slot, wanted.algorithm)
+    reached(DevicePoint.KEY_MADE)
     der = build_request(key, wanted.thing, wanted.alternative_names)
     write_private(slot.request_file, render_pem("CERTIFICATE REQUEST", der))
+    reached(DevicePoint.REQUESTED)
     return parse_request(der)
 
 
@@ -201,7 +207,7 @@ def _verify(slot: Slot, wanted: Wanted, at: datetime) -> None:
     """Return if the slot holds a credential: key, chain, thing, use and time belong together under the roots."""
     chain = read_chain(slot.chain_file)
     leaf = chain[0]
-    if leaf.public_key() != read_key(slot.key_file, None).public_key:
+    if leaf.public_key() != open_key(slot).public_key:
         raise Fault(Kind.UNAUTHENTICATED, "the certificate is not for the key of this device")
     if thing_of(leaf.subject) != wanted.thing:
         raise Fault(Kind.UNAUTHENTICATED, f"the certificate is not for {wanted.thing!r}")

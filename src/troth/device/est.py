@@ -51,6 +51,15 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """When the home would have a certificate renewed, and how long to go by that."""
+
+    window: Window
+    ask_again_s: float | None = None
+    """Seconds until it is to be asked again; None where it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class ESTServer:
     """The EST door at `address`, which must prove by `roots` to be `server_name`."""
 
@@ -98,12 +107,15 @@ class ESTServer:
         """
         return parse_certificates(self._exchange("POST", SIMPLEREENROLL_PATH, _POSTED, render_body(request), own))
 
-    def renewal_info(self, own: Credential) -> Window:
+    def renewal_info(self, own: Credential) -> Hint:
         """Return when the certificate of `own` is to be renewed; that it is answered says that the home takes it.
 
         Raises `Fault` as `simple_enroll` does.
         """
-        return parse_renewal_info(self._exchange("GET", RENEWAL_INFO_PATH, {}, None, own))
+        status, told, content = self._ask("GET", RENEWAL_INFO_PATH, {}, None, own)
+        if status != HTTPStatus.OK:
+            raise _fault(status, told.get("Retry-After"), content)
+        return Hint(parse_renewal_info(content), _seconds(told.get("Retry-After")))
 
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, own: Credential | None = None

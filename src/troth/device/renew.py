@@ -12,12 +12,13 @@ from cryptography import x509
 
 from troth.clock import Clock
 from troth.device.enroll import Enrolled, Wanted, enroll_by
-from troth.device.est import ESTServer
+from troth.device.est import ESTServer, Hint
 from troth.device.home_time import HomeTime
-from troth.device.identity import open_identity
-from troth.device.slots import Slot, Slots
+from troth.device.identity import Identity, open_identity
+from troth.device.slot_keys import open_key
+from troth.device.slots import Slot, Slots, holding
 from troth.errors import Fault, Kind
-from troth.keys.file import read_key
+from troth.points import DevicePoint, reached
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import find_extension
 
@@ -28,9 +29,8 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> En
     Raises `Fault`, with the folder as usable as before: not found without an identity, and as `enroll` does.
     """
     identity = open_identity(path)
-    endpoint = identity.endpoint
-    time = HomeTime(clock, (*identity.trust, identity.certificate))
-    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time)
+    time = _time(identity, clock)
+    server = _server(identity, time)
 
     def ask(request: bytes) -> Sequence[x509.Certificate]:
         # Looked up now that the folder is held: another process may have gone over to the other slot before.
@@ -45,12 +45,48 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> En
 
     wanted = Wanted(
         identity.thing,
-        endpoint,
+        identity.endpoint,
         identity.trust,
-        algorithm or read_key(identity.slot.key_file, None).algorithm,
+        algorithm or open_key(identity.slot).algorithm,
         _names(identity.certificate),
     )
     return replace(enroll_by(path, wanted, ask, time, attempt), clock_ahead=time.ahead)
+
+
+def ask_hint(path: Path, clock: Clock) -> Hint:
+    """Ask the home when the certificate in use is to be renewed. Raises `Fault` as `ESTServer` does; not found."""
+    identity = open_identity(path)
+    return _server(identity, _time(identity, clock)).renewal_info(identity.slot)
+
+
+def go_back(path: Path) -> None:
+    """Make the credential the one in use that was so before. Raises `Fault` (not found) when it is not kept."""
+    with holding(path) as slots:
+        previous = slots.previous()
+        if previous is None:
+            raise Fault(Kind.NOT_FOUND, f"{path} keeps no earlier credential")
+        slots.switch(previous)
+
+
+def retire_previous(path: Path) -> bool:
+    """Remove the credential that was in use before, now that the one in use has worked; say whether there was one."""
+    with holding(path) as slots:
+        previous = slots.previous()
+        if previous is None:
+            return False
+        reached(DevicePoint.PROVEN)
+        previous.clear()
+        reached(DevicePoint.RETIRED)
+        return True
+
+
+def _time(identity: Identity, clock: Clock) -> HomeTime:
+    return HomeTime(clock, (*identity.trust, identity.certificate))
+
+
+def _server(identity: Identity, time: HomeTime) -> ESTServer:
+    endpoint = identity.endpoint
+    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -89,6 +89,12 @@ class Slots:
         current = self.current()
         return Slot(self.path / (NAMES[1] if current and current.name == NAMES[0] else NAMES[0]))
 
+    def previous(self) -> Slot | None:
+        """Return the slot with the credential that was in use before, for as long as it is kept."""
+        current, spare = self.current(), self.spare()
+        is_whole = spare.key_file.exists() and spare.chain_file.exists() and not spare.request_file.exists()
+        return spare if current is not None and is_whole else None
+
     def switch(self, slot: Slot) -> None:
         """Make `slot` the one in use, at one instant."""
         sync_folder(slot.path)

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from troth.clock import Clock
 from troth.device.est import ESTServer
 from troth.device.identity import Identity, open_identity, read_trust_tag, write_trust, write_trust_tag
+from troth.device.slots import holding
 from troth.errors import Fault, Kind
 from troth.x509.algorithms import is_sound_hash
 from troth.x509.certificates import UNREADABLE, certificate_id
@@ -36,7 +37,8 @@ def refresh_trust(path: Path, clock: Clock) -> Refreshed:
     """Ask the home which roots are in force, take those that a trusted one vouches for, and tell the home so.
 
     Roots that the home tells of no more are dropped. Nothing is written unless the home can be verified by what would
-    be trusted then. Raises `Fault`: what `ESTServer` raises; unauthenticated when no root would be left.
+    be trusted then. Raises `Fault`: what `ESTServer` raises; unauthenticated when no root would be left; conflict while
+    another process changes the folder.
     """
     identity = open_identity(path)
     tag = read_trust_tag(path)
@@ -48,9 +50,12 @@ def refresh_trust(path: Path, clock: Clock) -> Refreshed:
     if found.added or found.dropped:
         # It proves itself by the new roots before they are all that counts.
         server.ca_certificates()
-        write_trust(path, found.trust)
+    with holding(path):
+        if found.added or found.dropped:
+            write_trust(path, found.trust)
+        if bundle.tag is not None and not found.refused:
+            write_trust_tag(path, bundle.tag)
     if bundle.tag is not None and not found.refused:
-        write_trust_tag(path, bundle.tag)
         # Asked for by its tag, the home learns that this device holds it.
         server.trust_bundle(identity.slot, bundle.tag)
     return found

@@ -15,9 +15,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from troth.errors import Fault, Kind
 from troth.tls.refusals import Refusal, refusal
 
-__all__ = ["Connection", "Refusal", "client_context", "connect", "last_words", "refusal", "server_certificate"]
+__all__ = [
+    "Connection",
+    "Context",
+    "Refusal",
+    "client_context",
+    "connect",
+    "last_words",
+    "refusal",
+    "server_certificate",
+]
 
 Connection = ssl.SSLSocket
+Context = ssl.SSLContext
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of X509_VERIFY_PARAM_set_flags(3), for which `ssl` has no name."""
 

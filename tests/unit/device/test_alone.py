@@ -60,7 +60,18 @@ def test_the_library_needs_cryptography_alone() -> None:
     told = json.loads(
         run(f"import troth.device.enroll, troth.device.mqtt{TELL}", without=PACKAGES | OF_THE_COMMAND_LINE)
     )
-    assert set(told["rooms"]) == {"clock", "device", "errors", "keys", "limits", "names", "protocols", "tls", "x509"}
+    assert set(told["rooms"]) == {
+        "clock",
+        "device",
+        "errors",
+        "keys",
+        "limits",
+        "names",
+        "points",
+        "protocols",
+        "tls",
+        "x509",
+    }
     assert told["import_s"] < IMPORT_S_MAX
 
 
