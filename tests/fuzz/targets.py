@@ -15,6 +15,7 @@ from tests.fuzz import (
     policy_patterns,
     policy_topics,
     provisioning_requests,
+    proxy_headers,
 )
 
 MIB: Final = 1024 * 1024
@@ -57,4 +58,8 @@ TARGETS: Final[Mapping[str, Target]] = {
     "provisioning-requests": Target(
         provisioning_requests.check, provisioning_requests.SEEDS, provisioning_requests.WORDS, bytes_max=70 * 1024
     ),
+    "roughtime-packets": Target(
+        roughtime_packets.check, roughtime_packets.SEEDS, roughtime_packets.WORDS, bytes_max=70 * 1024
+    ),
+    "proxy-headers": Target(proxy_headers.check, proxy_headers.SEEDS, proxy_headers.WORDS, bytes_max=70 * 1024),
 }
