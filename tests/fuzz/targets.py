@@ -16,6 +16,7 @@ from tests.fuzz import (
     policy_topics,
     provisioning_requests,
     proxy_headers,
+    roughtime_packets,
 )
 
 MIB: Final = 1024 * 1024
