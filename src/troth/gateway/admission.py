@@ -31,6 +31,8 @@ class Admitted:
 
     client_id: str
     thing: str | None
+    is_exclusive: bool
+    """The certificate stands for the thing whatever the client id is."""
     owner: Owner
     grant: Grant
     upstream_client_id: str = field(repr=False)
@@ -94,7 +96,8 @@ class Admission:
         _require(will, Reason.WILL_DENIED, will)
         self._on_admitted(known)
         owner = Owner("thing", thing.name) if thing else Owner("certificate", known.certificate_id)
-        return Admitted(client_id, thing.name if thing else None, owner, grant, upstream_client_id(owner, client_id))
+        name, is_exclusive = (thing.name, thing.exclusive) if thing else (None, False)
+        return Admitted(client_id, name, is_exclusive, owner, grant, upstream_client_id(owner, client_id))
 
 
 def require_in_force(known: Known, now: datetime) -> None:

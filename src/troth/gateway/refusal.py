@@ -41,6 +41,8 @@ class Reason(StrEnum):
     PROTOCOL_ERROR = "protocol-error"
     PACKET_TOO_LARGE = "packet-too-large"
     PUBLISH_DENIED = "publish-denied"
+    KICKED = "kicked"
+    """Somebody who may wanted the session ended; its client can come again at once."""
     SLOW_READER = "slow-reader"
     KEEP_ALIVE = "keep-alive-timeout"
     SHUTDOWN = "shutdown"

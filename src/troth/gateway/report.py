@@ -14,6 +14,7 @@ import structlog
 
 from troth.clock import Clock
 from troth.errors import Fault
+from troth.gateway.presence import Presence
 from troth.gateway.refusal import Reason, Refusal
 from troth.limits import DENIALS_LOGGED_PER_SECOND_MAX, REPORT_ROWS_MAX, Limits
 from troth.policy.actions import Action
@@ -45,15 +46,21 @@ class Who:
     certificate_id: str | None = None
     thing: str | None = None
     client_id: str | None = None
+    is_exclusive: bool = False
+    """The certificate stands for the thing whatever the client id is."""
 
 
 class Report:
     """All that one worker has to tell. `run` sends it; everything else only takes note."""
 
-    def __init__(self, db: Database, clock: Clock, worker: str, limits: Limits) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, worker: str, limits: Limits, presence: Presence | None = None
+    ) -> None:
+        """`presence` tells consumers who comes and goes; without one nobody is told."""
         self._db = db
         self._clock = clock
         self._worker = worker
+        self._presence = presence
         self._rows_kept_max = limits.decision_rows_max
         self._rows: deque[DecisionRow] = deque()
         self._counts: Counter[DecisionKey] = Counter()
@@ -86,6 +93,8 @@ class Report:
         why = f"{refusal.reason.value}: {refusal.detail}" if refusal.detail else refusal.reason.value
         self._row(who, refusal.action, refusal.resource, refusal.outcome, why)
         self._counts[DecisionKey(refusal.action, refusal.outcome, refusal.reason.value)] += 1
+        if self._presence is not None:
+            self._presence.refused(who, refusal)
 
     def allowed(self, action: str, count: int = 1) -> None:
         """`count` requests for `action` were allowed."""
@@ -110,6 +119,8 @@ class Report:
         )
         self._sessions[who.connection] = row
         self._opened[who.connection] = row
+        if self._presence is not None:
+            self._presence.connected(who, row.since)
 
     def closed(self, who: Who, reason: Reason, detail: str, *, ours: bool) -> None:
         """A connection that came through the handshake has ended; `ours` says that we ended it."""
@@ -124,8 +135,23 @@ class Report:
             reason=reason.value,
             detail=detail,
         )
-        if self._sessions.pop(who.connection, None) is not None and self._opened.pop(who.connection, None) is None:
+        row = self._sessions.pop(who.connection, None)
+        if row is None:
+            return
+        if self._opened.pop(who.connection, None) is None:
             self._closed.append(who.connection)
+        if self._presence is not None:
+            self._presence.disconnected(who, row.since, reason)
+
+    def subscribed(self, who: Who, topic_filters: Sequence[str]) -> None:
+        """A session was granted these filters."""
+        if self._presence is not None and topic_filters:
+            self._presence.subscribed(who, topic_filters)
+
+    def unsubscribed(self, who: Who, topic_filters: Sequence[str]) -> None:
+        """A session has let these filters go, or lost them."""
+        if self._presence is not None and topic_filters:
+            self._presence.unsubscribed(who, topic_filters)
 
     # How it is sent.
 
@@ -234,7 +260,10 @@ class Report:
 
 
 class Denials:
-    """The denials of one connection: all are counted, and only so many a second are told one by one."""
+    """The denials of one connection: all are counted, and only so many a second are told one by one.
+
+    It also passes on which filters the connection holds.
+    """
 
     __slots__ = ("_left", "_report", "_untold", "who")
 
@@ -252,6 +281,14 @@ class Denials:
             self._report.denied(event, self.who, action, resource, outcome, reason, detail)
         else:
             self._untold += 1
+
+    def subscribed(self, topic_filters: Sequence[str]) -> None:
+        """These filters were granted."""
+        self._report.subscribed(self.who, topic_filters)
+
+    def unsubscribed(self, topic_filters: Sequence[str]) -> None:
+        """These filters were let go, or taken away."""
+        self._report.unsubscribed(self.who, topic_filters)
 
     def tick(self) -> None:
         """A second has passed."""

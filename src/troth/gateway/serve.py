@@ -16,11 +16,13 @@ from troth.errors import Fault, Kind
 from troth.gateway.admission import Admission
 from troth.gateway.control import Control
 from troth.gateway.first_use import FirstUses
+from troth.gateway.mqtt.events import Events
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.listener import Door
 from troth.gateway.mqtt.names import Names
 from troth.gateway.mqtt.provisioning import Desk
 from troth.gateway.mqtt.upstream import Broker, Upstream
+from troth.gateway.presence import Presence
 from troth.gateway.principals import Principals
 from troth.gateway.refusal import Reason
 from troth.gateway.report import Report
@@ -58,7 +60,14 @@ class Gateway:
     """A gateway at work. `admission` and `report` are for the other doors of the same process."""
 
     def __init__(
-        self, gate: Gate, control: Control, principals: Principals, first_uses: FirstUses, clock: Clock, door: Door
+        self,
+        gate: Gate,
+        control: Control,
+        principals: Principals,
+        first_uses: FirstUses,
+        events: Events,
+        clock: Clock,
+        door: Door,
     ) -> None:
         self.admission = gate.admission
         self.report = gate.report
@@ -66,6 +75,7 @@ class Gateway:
         self._control = control
         self._principals = principals
         self._first_uses = first_uses
+        self._events = events
         self._clock = clock
         self._door = door
         self._desk = gate.desk
@@ -82,6 +92,7 @@ class Gateway:
         self._run(self._control.run())
         self._run(self.report.run())
         self._run(self._first_uses.run())
+        self._run(self._events.run())
         self._run(self._ticking())
         await self._door.open(listening)
 
@@ -101,6 +112,7 @@ class Gateway:
         for connection in self._roster:
             connection.end(Reason.SHUTDOWN)
         await self._roster.empty(FAREWELL_S)
+        await self._events.close(FAREWELL_S)
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -119,6 +131,7 @@ class Gateway:
         while True:
             await asyncio.sleep(TICK_S)
             self._control.tick()
+            self._events.tick()
             now_s, at = loop.time(), self._clock.now()
             for connection in self._roster:
                 connection.tick(now_s, at)
@@ -148,6 +161,8 @@ async def serve(
     upstream = Upstream(broker, limits.packet_bytes)
     principals = Principals(db, limits)
     roster, first_uses = Roster(principals), FirstUses(db, clock)
+    names = Names(upstream.flavour, limits.topic_bytes_max)
+    events = Events(upstream, names)
     conclusions = Conclusions()
     control = Control(db, clock, principals, roster, options.unknown_state_for, also=(conclusions.apply,))
     desk = None
@@ -158,12 +173,12 @@ async def serve(
         admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses.notice),
         roster=roster,
         upstream=upstream,
-        names=Names(upstream.flavour, limits.topic_bytes_max),
-        report=Report(db, clock, worker, limits),
+        names=names,
+        report=Report(db, clock, worker, limits, Presence(clock, events.publish)),
         limits=limits,
         drops_denied=options.drops_denied,
         desk=desk,
     )
-    gateway = Gateway(gate, control, principals, first_uses, clock, Door(gate, server_tls, limits))
+    gateway = Gateway(gate, control, principals, first_uses, events, clock, Door(gate, server_tls, limits))
     await gateway.start(listening)
     return gateway

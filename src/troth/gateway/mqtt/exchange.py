@@ -84,7 +84,7 @@ class Exchange:
         self._drops = drops
         self._filters_max = limits.filters_per_subscribe_max
         self._good: set[str] = set()
-        self._subscriptions = Subscriptions(limits.subscriptions_per_connection_max, own.subscribe)
+        self._subscriptions = Subscriptions(limits.subscriptions_per_connection_max, own.subscribe, denials.subscribed)
         self._dropped: set[int] = set()
         self._withheld: set[int] = set()
         self._pongs_kept = 0
@@ -229,6 +229,7 @@ class Exchange:
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:
         self._own.unsubscribe(packet.topic_filters)
+        self._denials.unsubscribed(packet.topic_filters)
         forward = self._subscriptions.drop(packet, lambda each: self._names.filter_problem(each) is None)
         if forward is not None:
             self.to_broker.append(render(forward))

@@ -61,6 +61,8 @@ ASSIGNED: Final = "troth-"
 _PASSED: Final = "$aws"
 OWN: Final = ("$aws/certificates/", "$aws/provisioning-templates/")
 """How topics begin that the gateway itself answers: they have no place at the broker."""
+EVENTS: Final = "$aws/events/"
+"""How topics begin on which the gateway itself publishes: others may subscribe there, and nobody else speaks."""
 _OWN_LEVELS: Final = frozenset({"certificates", "provisioning-templates", "+", "#"})
 _SHARE: Final = "$share/"
 
@@ -92,7 +94,10 @@ class Names:
         self._bytes_max = bytes_max
 
     def topic_problem(self, topic: str) -> NameProblem | None:
-        """Return what keeps a well-formed topic name from going upstream; None when nothing does."""
+        """Return what keeps a device's well-formed topic name from going upstream; None when nothing does."""
+        # A filter that ends in `#` matches the level above it, too.
+        if topic.startswith(EVENTS) or topic == EVENTS[:-1]:
+            return NameProblem.RESERVED
         return self._problem(topic)
 
     def filter_problem(self, topic_filter: str) -> NameProblem | None:

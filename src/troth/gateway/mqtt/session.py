@@ -27,17 +27,7 @@ from troth.gateway.report import Denials, Who
 from troth.keys.randomness import random_id
 from troth.limits import UPSTREAM_WAIT_S_MAX
 from troth.policy.actions import Action, request_resource
-from troth.protocols.mqtt import (
-    Connack,
-    ConnackCode,
-    Connect,
-    Packet,
-    Reader,
-    Role,
-    StreamFault,
-    connack_code,
-    render,
-)
+from troth.protocols.mqtt import Connack, ConnackCode, Connect, Packet, Reader, Role, StreamFault, connack_code, render
 from troth.tls.server import PeerTLS
 
 log = structlog.get_logger()
@@ -71,6 +61,11 @@ class Session(asyncio.Protocol):
     def certificate_id(self) -> str:
         """Whose connection it is."""
         return self._peer.certificate_id
+
+    @property
+    def who(self) -> Who:
+        """All that is known of it by now."""
+        return self._denials.who
 
     # The device's end.
 
@@ -174,7 +169,8 @@ class Session(asyncio.Protocol):
 
     def _take_admission(self, known: Known, admitted: Admitted) -> None:
         who = self._denials.who
-        self._denials.who = Who(who.connection, who.address, who.certificate_id, admitted.thing, admitted.client_id)
+        thing, is_exclusive = admitted.thing, admitted.is_exclusive
+        self._denials.who = replace(who, thing=thing, client_id=admitted.client_id, is_exclusive=is_exclusive)
         self._admitted = admitted
         self._not_after = known.not_after
 
@@ -225,7 +221,7 @@ class Session(asyncio.Protocol):
             admitted = self._gate.admission.admit(known, self._peer, self._connect)
         except Refusal as refusal:
             if refusal.silences_will:
-                self._link.write(DISCONNECT)
+                self.silence_will()
             self.end(refusal.reason, refusal.detail or "")
             return
         if admitted.owner != self._admitted.owner:
@@ -234,6 +230,11 @@ class Session(asyncio.Protocol):
             return
         self._take_admission(known, admitted)
         self._exchange.regrant(admitted.grant)
+
+    def silence_will(self) -> None:
+        """Have its will not published, however it ends."""
+        if self._state in {State.CONNECTING, State.LIVE}:
+            self._link.write(DISCONNECT)
 
     def tick(self, now_s: float, at: datetime) -> None:
         """About a second has passed."""

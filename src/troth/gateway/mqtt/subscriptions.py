@@ -4,7 +4,7 @@ What is allowed goes to the broker under the client's own packet identifier; its
 between our refusals. [MQTT-3.8.4-5], [MQTT-3.9.3-1].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from troth.errors import Kind, PeerFault
@@ -24,11 +24,20 @@ class Split:
 class Subscriptions:
     """The filters that a connection holds and its SUBSCRIBEs that wait for the broker, at most `held_max` of either."""
 
-    __slots__ = ("_held", "_held_max", "_take_here", "_waiting")
+    __slots__ = ("_held", "_held_max", "_take_here", "_tell", "_waiting")
 
-    def __init__(self, held_max: int, take_here: Callable[[str], int | None] = lambda _: None) -> None:
-        """`take_here` returns the code for a filter that the gateway itself serves, None for any other."""
+    def __init__(
+        self,
+        held_max: int,
+        take_here: Callable[[str], int | None] = lambda _: None,
+        tell: Callable[[Sequence[str]], None] = lambda _: None,
+    ) -> None:
+        """`take_here` returns the code for a filter that the gateway itself serves, None for any other.
+
+        `tell` is told of filters that have been granted.
+        """
         self._held_max = held_max
+        self._tell = tell
         self._take_here = take_here
         self._held: set[str] = set()
         self._waiting: dict[int, tuple[tuple[str, ...], list[int | None]]] = {}
@@ -45,16 +54,20 @@ class Subscriptions:
             raise PeerFault(Kind.MALFORMED, "a packet identifier is used again before it was answered")
         codes: list[int | None] = []
         forwarded: list[Subscription] = []
+        granted: list[str] = []
         for place, wanted in enumerate(packet.subscriptions):
             code: int | None = SUBSCRIPTION_REFUSED
             if objection(place, wanted.topic_filter) is None:
                 code = self._take_here(wanted.topic_filter)
                 if code is None and self._take(wanted.topic_filter):
                     forwarded.append(wanted)
+                elif code is not None and code != SUBSCRIPTION_REFUSED:
+                    granted.append(wanted.topic_filter)
                 elif code is None:
                     code = SUBSCRIPTION_REFUSED
                     full(wanted.topic_filter)
             codes.append(code)
+        self._tell(granted)
         if not forwarded:
             return Split(None, Suback(packet.packet_id, tuple(code for code in codes if code is not None)))
         self._waiting[packet.packet_id] = (tuple(each.topic_filter for each in forwarded), codes)
@@ -68,6 +81,8 @@ class Subscriptions:
         for topic_filter, code in zip(asked, answer.codes, strict=True):
             if code == SUBSCRIPTION_REFUSED:
                 self._held.discard(topic_filter)
+        granted = zip(asked, answer.codes, strict=True)
+        self._tell([topic_filter for topic_filter, code in granted if code != SUBSCRIPTION_REFUSED])
         theirs = iter(answer.codes)
         return Suback(answer.packet_id, tuple(next(theirs) if code is None else code for code in codes))
 

@@ -43,6 +43,15 @@ def test_reserved_names_do_not(names: Names, topic: str) -> None:
     assert names.filter_problem(topic) is NameProblem.RESERVED
 
 
+@pytest.mark.parametrize("names", BOTH)
+@pytest.mark.parametrize("topic", ["$aws/events", "$aws/events/presence/connected/lamp", "$aws/events/"])
+def test_nobody_speaks_where_the_gateway_tells_of_events_and_all_may_listen(names: Names, topic: str) -> None:
+    assert names.topic_problem(topic) is NameProblem.RESERVED
+    assert names.filter_problem(topic) is None
+    assert names.filter_problem("$aws/events/#") is None
+    assert names.topic_problem("$aws/event/x") is None
+
+
 @pytest.mark.parametrize("topic", ["_INBOX/x", "_R_/x", "_GR_/x", "_INBOX"])
 def test_where_nats_answers_itself_is_closed(topic: str) -> None:
     assert NATS.topic_problem(topic) is NameProblem.RESERVED
