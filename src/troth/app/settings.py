@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -133,14 +134,28 @@ class Aws(Section):
     account: str = Field("000000000000", pattern=r"^[0-9]{12}$", description="fifth part of every ARN")
 
 
+def _networks(value: object) -> object:
+    if isinstance(value, str):
+        value = [each.strip() for each in value.split(",") if each.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of networks, such as 10.1.0.0/16")
+    return tuple(ip_network(each) for each in value)
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
+
+
 class Gateway(Section):
-    """How the gateway treats what it must refuse or cannot know."""
+    """Whom the gateway hears, and how it treats what it must refuse or cannot know."""
 
     on_denied_publish: Literal["disconnect", "drop"] = Field(
         "disconnect", description="disconnect as AWS does, or drop and count"
     )
     unknown_state_for: Duration = Field(
         timedelta(seconds=30), description="how long live sessions may go on while the database is gone"
+    )
+    balancers: Networks = Field(
+        (), description="networks of load balancers, which must send PROXY v2 to the doors mqtt, https and public"
     )
 
 

@@ -14,6 +14,7 @@ from troth.enrollment.hook import Hooks
 from troth.enrollment.provisioning import Provisioning
 from troth.errors import Fault, Kind
 from troth.gateway.admission import Admission
+from troth.gateway.balancers import Network
 from troth.gateway.control import Control
 from troth.gateway.first_use import FirstUses
 from troth.gateway.mqtt.events import Events
@@ -45,6 +46,8 @@ class Options:
     """A denied PUBLISH is dropped and counted; otherwise it ends the connection, as on AWS."""
     unknown_state_for: timedelta = timedelta(seconds=30)
     """How long live sessions go on while the database does not answer."""
+    balancers: tuple[Network, ...] = ()
+    """The load balancers that say by PROXY v2 for whom they connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ async def serve(
         drops_denied=options.drops_denied,
         desk=desk,
     )
-    gateway = Gateway(gate, control, principals, first_uses, events, clock, Door(gate, server_tls, limits))
+    door = Door(gate, server_tls, limits, options.balancers)
+    gateway = Gateway(gate, control, principals, first_uses, events, clock, door)
     await gateway.start(listening)
     return gateway

@@ -40,6 +40,9 @@ Glance = Callable[[bytes, bytes], bytes | None]
 It answers one whole request without a body that leaves the connection open, and nothing else.
 """
 
+Front = Callable[[Callable[[], asyncio.Protocol]], asyncio.Protocol]
+"""What meets a connection before its protocol, of which it is given the maker."""
+
 
 async def serve(
     app: ASGIApp,
@@ -48,14 +51,15 @@ async def serve(
     limits: Limits,
     acceptor: Acceptor | None = None,
     glance: Glance | None = None,
+    front: Front | None = None,
 ) -> "HTTPServer":
     """Serve `app` to those who connect to `sock`, a bound socket that is ours from now on.
 
     With an `acceptor` over TLS, without one in the clear. Of `limits` count `request_s` and `connections_max`; the
     header of a request may have the 16 KiB of h11, and its body is for the application to bound. What `glance` answers
-    the application does not see.
+    the application does not see. `front` meets every connection first.
     """
-    server = HTTPServer(app, clock, limits, acceptor, glance)
+    server = HTTPServer(app, clock, limits, acceptor, glance, front or (lambda make: make()))
     await server.start(sock)
     return server
 
@@ -64,9 +68,16 @@ class HTTPServer:
     """One listening socket and its connections. Made by `serve`."""
 
     def __init__(
-        self, app: ASGIApp, clock: Clock, limits: Limits, acceptor: Acceptor | None, glance: Glance | None = None
+        self,
+        app: ASGIApp,
+        clock: Clock,
+        limits: Limits,
+        acceptor: Acceptor | None,
+        glance: Glance | None,
+        front: Front,
     ) -> None:
         self.app = app
+        self._front = front
         self.glance = glance
         self.date = b""
         self.limits = limits
@@ -95,7 +106,7 @@ class HTTPServer:
     async def start(self, sock: socket.socket) -> None:
         """Begin to accept connections on `sock`."""
         self._tell_date()
-        self._listener = await asyncio.get_running_loop().create_server(self._protocol, sock=sock)
+        self._listener = await asyncio.get_running_loop().create_server(lambda: self._front(self._protocol), sock=sock)
 
     def show(self, server_tls: ServerTLS) -> None:
         """Show and demand what `server_tls` says from the next connection on. For a server with an acceptor."""

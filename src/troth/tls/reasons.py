@@ -40,6 +40,8 @@ class HandshakeFailure(StrEnum):
     """The peer refused us; the detail is its alert."""
     TOO_MANY = "too-many"
     """Refused before the first byte, since too many handshakes were under way."""
+    PROXY_HEADER = "proxy-header"
+    """A listed load balancer did not say, before the first byte, for whom it has connected."""
     OTHER = "other"
 
 

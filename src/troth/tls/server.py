@@ -6,7 +6,7 @@ await loop.create_server(lambda: acceptor.protocol(make_session), sock=sock)
 
 from troth.tls.context import ClientAuth, ServerIdentity, ServerKey, ServerTLS
 from troth.tls.overruling import AdmitsExpired, KnowsStranger
-from troth.tls.peer import Address, HandshakeObserver, PeerTLS
+from troth.tls.peer import Address, HandshakeObserver, PeerTLS, address_of
 from troth.tls.pending import PendingHandshakes
 from troth.tls.protocol import Acceptor, TLSProtocol
 from troth.tls.reasons import HandshakeFailure
@@ -27,4 +27,5 @@ __all__ = [
     "ServerTLS",
     "TLSProtocol",
     "TLSTransport",
+    "address_of",
 ]

@@ -8,12 +8,13 @@ from troth.app.wiring.doors import keep_shown
 from troth.app.wiring.parts import GRACE_S, Job, Ready, listening, parts, server_tls, until, worker_name
 from troth.authority.bell import ring
 from troth.clock import SystemClock
-from troth.gateway.http.serve import serve_http
+from troth.gateway.balancers import Front, front
+from troth.gateway.http.serve import Fronts, serve_http
 from troth.gateway.mqtt.upstream import Broker
 from troth.gateway.serve import Issuing, Options
 from troth.gateway.serve import serve as serve_mqtt
 from troth.gateway.witness import Witness
-from troth.tls.server import ClientAuth
+from troth.tls.server import ClientAuth, PendingHandshakes
 from troth.x509.profiles import Purpose
 
 
@@ -34,9 +35,15 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
             options=Options(
                 drops_denied=settings.gateway.on_denied_publish == "drop",
                 unknown_state_for=settings.gateway.unknown_state_for,
+                balancers=settings.gateway.balancers,
             ),
             issuing=Issuing(settings.site.public_url, partial(ring, home.doorbell)),
         )
+
+        def fronted(listener: str) -> Front:
+            pending = PendingHandshakes(limits.handshakes_pending_max)
+            return front(settings.gateway.balancers, Witness(gateway.report, listener), pending, limits.handshake_s)
+
         try:
             doors = await serve_http(
                 db,
@@ -48,6 +55,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                 observer=Witness(gateway.report, "https"),
                 https=listening(job, "https"),
                 public=listening(job, "public"),
+                fronts=Fronts(fronted("https"), fronted("public")),
             )
             try:
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from troth.clock import Clock
 from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.flow import Enrollment
 from troth.errors import Fault, Kind
+from troth.gateway.balancers import Front, direct
 from troth.gateway.http.attempts import FailedAttempts
 from troth.gateway.http.crl import CRLs
 from troth.gateway.http.est import ESTDoor
@@ -23,7 +24,7 @@ from troth.gateway.http.issuers import Issuers, tells_of_issuers
 from troth.gateway.http.ocsp import OCSPDoor
 from troth.gateway.http.ocsp_answers import Answers
 from troth.gateway.http.status import StatusDoor
-from troth.gateway.http.strangers import Strangers, tells_of_strangers
+from troth.gateway.strangers import Strangers, tells_of_strangers
 from troth.journal.entries import head
 from troth.journal.tail import Follower
 from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
@@ -37,6 +38,14 @@ CATCH_UP_S_MAX: Final = 2.0
 """Longest wait for the journal before nothing new is said."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Fronts:
+    """What meets the connections of each door first."""
+
+    https: Front = direct
+    public: Front = direct
 
 
 class HTTPDoors:
@@ -60,7 +69,9 @@ class HTTPDoors:
         self._servers: list[HTTPServer] = []
         self._following: asyncio.Task[None] | None = None
 
-    async def start(self, https: socket.socket, public: socket.socket, acceptor: Acceptor, limits: Limits) -> None:
+    async def start(
+        self, https: socket.socket, public: socket.socket, acceptor: Acceptor, limits: Limits, fronts: Fronts
+    ) -> None:
         """Learn who the issuers are, then accept. Raises `Fault` (unavailable)."""
         position = await asyncio.to_thread(self._position)
         await self._load()
@@ -72,9 +83,10 @@ class HTTPDoors:
             self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
         )
         acceptor = replace(acceptor, tls=self._for_enrollment(acceptor.tls))
-        self._servers.append(await serve(est, https, self._clock, limits, acceptor))
+        self._servers.append(await serve(est, https, self._clock, limits, acceptor, front=fronts.https))
         status = StatusDoor(self.issuers, self._crls, ocsp)
-        self._servers.append(await serve(status, public, self._clock, limits, glance=ocsp.at_a_glance))
+        public_server = await serve(status, public, self._clock, limits, glance=ocsp.at_a_glance, front=fronts.public)
+        self._servers.append(public_server)
 
     def show(self, server_tls: ServerTLS) -> None:
         """Show and demand what `server_tls` says from the next connection on."""
@@ -83,7 +95,7 @@ class HTTPDoors:
 
     def _for_enrollment(self, server_tls: ServerTLS) -> ServerTLS:
         """Return the same with a way in for certificates that have expired a short while ago, and for strangers'."""
-        return replace(server_tls, admits_expired=self._grace.admits, knows_stranger=self._strangers.knows)
+        return replace(server_tls, admits_expired=self._grace.admits, knows_stranger=self._strangers.may_enroll)
 
     async def failed(self) -> None:
         """Wait for ever; raise what broke the part that should have gone on for ever."""
@@ -151,6 +163,7 @@ async def serve_http(
     observer: HandshakeObserver,
     https: socket.socket,
     public: socket.socket,
+    fronts: Fronts = Fronts(),
 ) -> HTTPDoors:
     """Return the HTTP doors, open: EST on `https` behind `server_tls`, the public files on `public` in the clear.
 
@@ -165,5 +178,5 @@ async def serve_http(
     answers = Answers(db, clock, public_url, conclusions, partial(ring, bell))
     doors = HTTPDoors(db, clock, enrollment, conclusions, answers)
     acceptor = Acceptor(server_tls, observer, PendingHandshakes(limits.handshakes_pending_max))
-    await doors.start(https, public, acceptor, limits)
+    await doors.start(https, public, acceptor, limits, fronts)
     return doors

@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, cast
 
+from troth.gateway.balancers import Network, front
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.session import Session
 from troth.gateway.refusal import Reason, Refusal
@@ -34,17 +36,19 @@ class _Full(asyncio.Protocol):
 class Door:
     """The open door. `pending` can be shared with the other doors of the process."""
 
-    def __init__(self, gate: Gate, server_tls: ServerTLS, limits: Limits) -> None:
+    def __init__(self, gate: Gate, server_tls: ServerTLS, limits: Limits, balancers: Sequence[Network] = ()) -> None:
         self._gate = gate
         self._connections_max = limits.connections_max
         self._pending = PendingHandshakes(limits.handshakes_pending_max)
-        self._acceptor = Acceptor(server_tls, Witness(gate.report, LISTENER), self._pending)
+        witness = Witness(gate.report, LISTENER)
+        self._acceptor = Acceptor(server_tls, witness, self._pending)
+        self._front = front(balancers, witness, self._pending, limits.handshake_s)
         self._server: asyncio.Server | None = None
 
     async def open(self, listening: socket.socket) -> None:
         """Accept from now on."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=listening)
+        self._server = await loop.create_server(lambda: self._front(self._accept), sock=listening)
 
     def show(self, server_tls: ServerTLS) -> None:
         """Show and demand what `server_tls` says from the next connection on; those that are open stay as they are."""
