@@ -67,13 +67,17 @@ DECISION_CACHED_CHARS_MAX: Final = 128
 POLICY_SETS_KEPT_MAX: Final = 1024
 """Sets of policies that one worker keeps compiled beside those of its live connections."""
 
-# MQTT 3.1.1: what the wire format itself can say.
+# MQTT: what the wire format itself can say.
 MQTT_REMAINING_LENGTH_MAX: Final = 268_435_455
 MQTT_STRING_BYTES_MAX: Final = 65_535
 MQTT_TOPICS_KNOWN_MAX: Final = 64
 """Topic names that a reader of one connection remembers as checked."""
 MQTT_TOPIC_KNOWN_BYTES_MAX: Final = 128
 """Bytes of the longest topic name that it remembers."""
+MQTT_PROPERTIES_MAX: Final = 1024
+"""Properties of one MQTT 5.0 packet, user properties and all."""
+MQTT_TOPIC_ALIASED_BYTES_MAX: Final = 1024
+"""Bytes of a topic name that a topic alias may stand for."""
 
 # The database.
 DATABASE_CONNECTIONS_MAX: Final = 16
@@ -161,6 +165,16 @@ REQUESTS_WAITING_PER_ADDRESS_MAX: Final = 100
 """Those of one address, so that nobody fills the queue alone."""
 ENROLLMENT_CHARS_MAX: Final = 64 * KIB
 """Characters of an enrollment's document: an allow-list of some thousand names."""
+FIRST_CONNECTIONS_PER_CA_PER_HOUR_MAX: Final = 10_000
+"""Certificates of one registered CA that are registered within an hour when their devices connect."""
+FIRST_CONNECTIONS_PER_ADDRESS_PER_HOUR_MAX: Final = 1_000
+"""Those of one address, behind which a whole site may be."""
+PENDING_PER_CA_MAX: Final = 10_000
+"""Certificates of one registered CA that wait for an operator at once."""
+PENDING_TOLD_AGAIN_S_MIN: Final = 10.0
+"""How often at most one worker tells anew of a certificate whose device comes and waits to be activated."""
+PENDING_TOLD_KEPT_MAX: Final = 10_000
+"""Such certificates that one worker remembers."""
 FAILED_PROOFS_PER_MINUTE_MAX: Final = 20
 """Enrollments of one address that one worker lets fail within a minute before it answers no more of them."""
 ADDRESSES_WATCHED_MAX: Final = 10_000
@@ -226,6 +240,24 @@ OCSP_LOOKUPS_PENDING_MAX: Final = 256
 """Look-ups for OCSP under way at once in one worker; who comes then is told to try later."""
 OCSP_SIGNER_WAIT_S_MAX: Final = 5.0
 """Longest wait for the authority to certify a signer of OCSP answers."""
+
+# Signed readings: the largest packet of the preset, and what a topic and a name may have.
+READING_BYTES_MAX: Final = 1024 * KIB
+READING_TOPIC_BYTES_MAX: Final = 1024
+READING_SEQUENCE_MAX: Final = (1 << 63) - 1
+READING_AHEAD_S_MAX: Final = 300
+"""How far a device's clock may be ahead of ours when it signs a reading."""
+READING_WINDOW: Final = 64
+"""Numbers below the highest one that came of which it is remembered whether they came."""
+READING_REPEATS: Final = 20
+"""Readings of one certificate that are remembered so that they can be sent again (MQTT: what is in flight)."""
+READING_SIGNERS_MAX: Final = 16
+"""Certificates of one thing whose readings are taken; the newest ones."""
+READING_LINE_BYTES_MAX: Final = 2 * READING_BYTES_MAX
+"""Bytes of a line of a file of readings, and of a bundle of evidence."""
+EVIDENCE_CERTIFICATES_MAX: Final = 100_000
+"""Certificates whose readings one bundle of evidence holds."""
+EVIDENCE_ENTRIES_PER_CERTIFICATE_MAX: Final = 1000
 
 # The device.
 DEVICE_SETTINGS_BYTES_MAX: Final = 64 * KIB
