@@ -145,6 +145,8 @@ ENROLLMENT_WAIT_S_MAX: Final = 10.0
 """Longest wait of one who enrolls for the authority; the same request finds the answer later."""
 ENROLLMENTS_PENDING_MAX: Final = 1000
 """Enrollments under way at once in one worker."""
+ENROLLMENTS_PER_CHANGE_MAX: Final = 64
+"""Enrollments that one worker begins in one change: others write between two such changes."""
 RENEWALS_PER_HOUR_MAX: Final = 10
 """Renewals of one thing within an hour, whatever came of them; a request that is answered again does not count."""
 RENEWAL_UNUSED_S_MAX: Final = 14 * 86_400

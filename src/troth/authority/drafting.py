@@ -51,7 +51,7 @@ def record_intents(change: Change, drafted: Sequence[Drafted]) -> None:
     add_intents(change, [each.intent for each in drafted])
     for each in drafted:
         intent = each.intent
-        change.record(
+        change.acting_for(intent.actor).record(
             CERTIFICATE_INTENDED,
             intent.intent_id,
             intent=intent.intent_id,

@@ -69,6 +69,8 @@ class Wanted:
     alternative_names: Sequence[str] = ()
     issuer: Issuer | None = None
     """For profiles that any issuer signs; for all others the profile says which."""
+    actor: str | None = None
+    """Who asks, where several ask in one change; None: who makes the change."""
 
 
 def prepare(
@@ -142,7 +144,7 @@ def _intent(change: Change, lookups: Lookups, wanted: Wanted, rules: Profile, is
         not_after=not_after,
         method=wanted.method,
         proof=evidence,
-        actor=change.actor,
+        actor=wanted.actor or change.actor,
         state=IntentState.PREPARED,
         certificate_id=None,
         refusal=None,

@@ -1,17 +1,19 @@
-"""What becomes of an intent: the wait for the authority's conclusion, and the certificate that came of it.
+"""What becomes of intents: the wait for the authority's conclusions, and the certificates that came of them.
 
 Holds up no event loop: what blocks runs in threads of its own. Knows no way of proving anything.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
-from troth.authority.intents import Intent, IntentState, get_intent
+from troth.authority.intents import IntentState, find_conclusions, unknown_intent
 from troth.enrollment.conclusions import Conclusions
+from troth.enrollment.together import Together
 from troth.errors import Bug, Fault, Kind
-from troth.registry.certificates import CertificateRow, find_certificate
+from troth.limits import ENROLLMENTS_PER_CHANGE_MAX
+from troth.registry.certificates import CertificateRow, find_certificates
 from troth.store.connect import Database
 from troth.store.read import read
 
@@ -19,6 +21,7 @@ RETRY_AFTER_S: Final = 5.0
 _THREADS: Final = 4
 
 _Parameters = ParamSpec("_Parameters")
+_A = TypeVar("_A")
 _T = TypeVar("_T")
 
 
@@ -35,6 +38,7 @@ class Outcomes:
         self._wait_s = wait_s
         # Threads of its own: a queue of enrollments must not keep followers of the journal waiting for theirs.
         self._threads = ThreadPoolExecutor(_THREADS, name)
+        self._looks = self.together(self._look)
 
     def close(self) -> None:
         """End the threads; what is under way in them is waited for."""
@@ -46,21 +50,26 @@ class Outcomes:
         """Return what `work` returns, done in one of the threads. Raises what it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
-    async def concluded(self, intent_id: str) -> Intent:
-        """Return the intent once it is issued or refused.
+    def together(self, work: Callable[[Sequence[_A]], Sequence[_T | Exception]]) -> Together[_A, _T]:
+        """Return what does `work`, in one of the threads, for all who ask for it at about the same time."""
+        return Together(lambda asked: self.in_thread(work, asked), ENROLLMENTS_PER_CHANGE_MAX)
 
-        Raises `Fault` (unavailable, with `retry_after`) when the authority has not come to it in time; it is not lost.
+    async def issued(self, intent_id: str) -> CertificateRow:
+        """Return the certificate that comes of an intent, once the authority has concluded it.
+
+        Raises the `Fault` that it was refused with; unavailable, with `retry_after`, when the authority has not come to
+        it in time: it is not lost.
         """
         with self._conclusions.awaited(intent_id) as event:
-            intent = await self.in_thread(self._intent, intent_id)
-            if intent.state is IntentState.PREPARED:
+            row = await self._looks.do(intent_id)
+            if row is None:
                 try:
                     async with asyncio.timeout(self._wait_s):
                         await event.wait()
                 except TimeoutError:
                     pass
-                intent = await self.in_thread(self._intent, intent_id)
-        if intent.state is IntentState.PREPARED:
+                row = await self._looks.do(intent_id)
+        if row is None:
             raise Fault(
                 Kind.UNAVAILABLE,
                 "the authority has not come to this request yet",
@@ -68,19 +77,24 @@ class Outcomes:
                 hint="send the same request again: it is not lost",
                 retry_after=RETRY_AFTER_S,
             )
-        return intent
+        return row
 
-    def _intent(self, intent_id: str) -> Intent:
+    def _look(self, intent_ids: Sequence[str]) -> list[CertificateRow | Exception | None]:
+        """Return the certificate of each intent, None where it still waits, or the fault that it was refused with."""
         with read(self._db) as connection:
-            return get_intent(connection, intent_id)
-
-
-def issued(db: Database, intent: Intent) -> CertificateRow:
-    """Return the certificate that came of a concluded intent. Raises the `Fault` that it was refused with."""
-    if intent.state is IntentState.REFUSED:
-        raise intent.refused()
-    with read(db) as connection:
-        row = find_certificate(connection, intent.certificate_id or "")
-    if row is None:
-        raise Bug("an issued certificate is not registered")
-    return row
+            found = find_conclusions(connection, intent_ids)
+            rows = find_certificates(
+                connection, [each.certificate_id for each in found.values() if each.certificate_id]
+            )
+        outcomes: list[CertificateRow | Exception | None] = []
+        for intent_id in intent_ids:
+            conclusion = found.get(intent_id)
+            if conclusion is None:
+                outcomes.append(unknown_intent(intent_id))
+            elif conclusion.state is IntentState.REFUSED:
+                outcomes.append(conclusion.refused())
+            elif conclusion.certificate_id is None:
+                outcomes.append(None)
+            else:
+                outcomes.append(rows.get(conclusion.certificate_id) or Bug("an issued certificate is not registered"))
+        return outcomes

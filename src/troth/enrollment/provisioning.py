@@ -15,7 +15,7 @@ from troth.authority.issue import PENDING, prepare
 from troth.clock import Clock
 from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.hook import Hooks
-from troth.enrollment.outcomes import RETRY_AFTER_S, Outcomes, issued
+from troth.enrollment.outcomes import RETRY_AFTER_S, Outcomes
 from troth.enrollment.ownerships import Owned, count_unclaimed, create_ownership, digest_of, find_owned, spend_ownership
 from troth.enrollment.template_apply import apply_plan
 from troth.enrollment.template_plan import plan
@@ -124,8 +124,7 @@ class Provisioning:
     async def _create(self, asker: Asker, request: Request, private_key: str | None) -> Created:
         intent_id, token = await self._outcomes.in_thread(self._begin, asker, request, private_key is not None)
         self._ring()
-        intent = await self._outcomes.concluded(intent_id)
-        row = await self._outcomes.in_thread(issued, self._db, intent)
+        row = await self._outcomes.issued(intent_id)
         return Created(row.certificate_id, _pem(row), token, private_key)
 
     def _begin(self, asker: Asker, request: Request, server_key: bool) -> tuple[str, str]:

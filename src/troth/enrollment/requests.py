@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from troth.authority.intents import IntentState, find_intent
 from troth.enrollment import tables
 from troth.enrollment.proofs.claim import Approval, Proof
-from troth.errors import Fault, Kind
+from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.keys.randomness import random_id
 from troth.limits import LIST_ROWS_MAX, REQUESTS_WAITING_MAX, REQUESTS_WAITING_PER_ADDRESS_MAX
@@ -202,12 +202,13 @@ def deny_requests_of(change: Change, thing: str) -> list[WaitingRequest]:
     return [deny_request(change, request_id) for request_id in change.execute(statement).scalars().all()]
 
 
-def fetch_request(change: Change, found: WaitingRequest, intent_id: str) -> None:
-    """Note what an approved request, found with `lock` in the same change, has led to."""
+def fetch_request(change: Change, request_id: str, thing: str, intent_id: str) -> None:
+    """Note what an approved request, found with `lock` in the same change, has led to for its thing."""
+    own = (_COLUMNS.id == request_id, _COLUMNS.thing == thing)
     values = {"state": RequestState.FETCHED, "intent_id": intent_id}
-    change.execute(update(tables.requests).where(_COLUMNS.id == found.request_id).values(**values))
-    said = {"request": found.request_id, "thing": found.thing, "intent": intent_id}
-    change.record(REQUEST_FETCHED, found.request_id, **said)
+    if change.execute(update(tables.requests).where(*own).values(**values)).rowcount != 1:
+        raise Bug("a request is fetched that was not approved")
+    change.record(REQUEST_FETCHED, request_id, request=request_id, thing=thing, intent=intent_id)
 
 
 def _decide(change: Change, request_id: str, state: RequestState, kind: str) -> WaitingRequest:

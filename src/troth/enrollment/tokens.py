@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from troth.enrollment import tables
-from troth.errors import Fault, Kind
+from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.keys.randomness import random_id, random_token
 from troth.limits import DEFAULT, LIST_ROWS_MAX, Limits
@@ -28,6 +28,11 @@ TOKEN_REVOKED: Final = "token.revoked"  # noqa: S105 - the kind of an entry
 _COLUMNS: Final = tables.tokens.c
 _BY_DIGEST: Final = select(tables.tokens).where(_COLUMNS.digest == bindparam("digest"))
 _BY_DIGEST_LOCKED: Final = _BY_DIGEST.with_for_update()
+_SPEND: Final = (
+    update(tables.tokens)
+    .where(_COLUMNS.id == bindparam("own"), _COLUMNS.thing == bindparam("own_thing"))
+    .values(spent_at=bindparam("now"), intent_id=bindparam("spent_on"))
+)
 
 
 class TokenState(StrEnum):
@@ -131,12 +136,12 @@ def find_token(connection: Connection, secret: str, *, lock: bool = False) -> To
     return None if row is None else _token(row)
 
 
-def spend_token(change: Change, token: Token, intent_id: str) -> None:
-    """Spend a token, found with `lock` in the same change, on an intent."""
-    change.execute(
-        update(tables.tokens).where(_COLUMNS.id == token.token_id).values(spent_at=change.at, intent_id=intent_id)
-    )
-    change.record(TOKEN_SPENT, token.token_id, token_id=token.token_id, thing=token.thing, intent=intent_id)
+def spend_token(change: Change, token_id: str, thing: str, intent_id: str) -> None:
+    """Spend a token of a thing, found with `lock` in the same change, on an intent."""
+    own = {"own": token_id, "own_thing": thing}
+    if change.execute(_SPEND, {**own, "now": change.at, "spent_on": intent_id}).rowcount != 1:
+        raise Bug("a token is spent that was not proven")
+    change.record(TOKEN_SPENT, token_id, token_id=token_id, thing=thing, intent=intent_id)
 
 
 def revoke_token(change: Change, token_id: str) -> Token:

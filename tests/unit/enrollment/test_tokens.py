@@ -89,7 +89,7 @@ def test_what_a_token_is_good_for(authority: TestAuthority, clock: FakeClock) ->
     assert new.token.state(now + QUARTER - timedelta(microseconds=1)) is TokenState.UNUSED
     assert new.token.state(now + QUARTER) is TokenState.EXPIRED
     with change(authority.db, clock, "device:lamp-1") as changing:
-        spend_token(changing, new.token, "i1")
+        spend_token(changing, new.token.token_id, new.token.thing, "i1")
     with read(authority.db) as connection:
         spent = find_token(connection, new.secret)
     assert spent is not None

@@ -11,7 +11,7 @@ from tests.fixtures.strangers import OPERATOR, Maker, enrollment, register
 
 from troth.authority.settle import issue
 from troth.enrollment.definitions import parse_definition
-from troth.enrollment.limits import count
+from troth.enrollment.limits import Given, count
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import Approval, Proof
 from troth.enrollment.proofs.combined import EnrollmentClaim
@@ -193,7 +193,9 @@ def test_one_address_gets_so_many_an_hour(authority: TestAuthority, clock: FakeC
 
     def given(thing: str, address: str, issuer_max: int = 100) -> None:
         with change(authority.db, authority.clock, OPERATOR) as changing:
-            count(changing, definition, thing, address, "f" * 64, issuer_max)
+            (fault,) = count(changing, [Given(definition, thing, address, "f" * 64)], issuer_max)
+            if fault is not None:
+                raise fault
             changing.record("test", thing)
 
     given("lamp-1", "192.0.2.1")

@@ -22,7 +22,7 @@ def test_its_unused_tokens_go_with_its_certificates(authority: TestAuthority, cl
     with read(authority.db) as connection:
         spent, unused = list_tokens(connection, thing="lamp-1")
     with change(authority.db, clock, "test") as changing:
-        spend_token(changing, spent, "an intent")
+        spend_token(changing, spent.token_id, spent.thing, "an intent")
     with change(authority.db, clock, "operator:anna") as changing:
         withdrawn = withdraw_thing(changing, "lamp-1", Reason.CESSATION_OF_OPERATION)
     assert [row.certificate_id for row in withdrawn.certificates] == [lamp.certificate_id]

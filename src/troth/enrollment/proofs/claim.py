@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from cryptography import x509
 from sqlalchemy import Connection
 
+from troth.enrollment.definitions import Definition
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.x509.requests import Request
@@ -61,6 +62,10 @@ class Proof:
     subject: x509.Name | None = None
     """What the request may be named, beside the thing's own name: the subject of the certificate that is renewed, which
     was no thing's when it was issued."""
+    definition: Definition | None = None
+    """The enrollment that this is proven to, as it stood, whose bounds count; None for a renewal."""
+    address: str = ""
+    """Where it was shown; empty where that is not known."""
 
 
 class Claim(Protocol):

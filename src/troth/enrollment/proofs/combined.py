@@ -11,11 +11,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from troth.authority.intents import Intent, IntentState, find_intent, find_requested, list_prepared
+from troth.authority.intents import Intent, IntentState, find_requested, list_prepared
 from troth.authority.issue import KEY_PROTECTION
 from troth.enrollment.definitions import Definition, Way
 from troth.enrollment.enrollments import get_enrollment
-from troth.enrollment.limits import count
 from troth.enrollment.newcomers import Binding, find_binding
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import Approval, Newcomer, Proof, not_proven
@@ -26,7 +25,6 @@ from troth.enrollment.proofs.way import MakesWay, ProvingWay, Shown
 from troth.enrollment.requests import RequestState, fetch_request, find_request, is_over
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
-from troth.limits import ISSUANCES_PER_ISSUER_PER_HOUR_MAX
 from troth.names import parse_thing_name
 from troth.registry.certificates import CertificateState, find_certificate
 from troth.registry.inventory import Search, all_certificates, list_certificates
@@ -83,24 +81,28 @@ class EnrollmentClaim:
             earlier, approval, approved = self._decided(connection, at, request, definition, thing, lock=lock)
             evidence.update(approved)
         newcomer = _newcomer(definition, credential if bound is None or bound.is_open else None)
-        return Proof(method, thing, definition.profile, evidence, earlier, newcomer=newcomer, approval=approval)
+        return Proof(
+            method,
+            thing,
+            definition.profile,
+            evidence,
+            earlier,
+            newcomer=newcomer,
+            approval=approval,
+            definition=definition,
+            address=self.presented.address,
+        )
 
     def spend(self, change: Change, proof: Proof, intent_id: str) -> None:
-        """Use up what is good once, and count. See `Claim.spend`. Raises `Fault` (rate limited)."""
-        definition = self._definition(change.connection)
+        """Use up what is good once. See `Claim.spend`."""
+        definition = proof.definition
+        if definition is None:
+            raise Bug("a proof is spent that was not shown to an enrollment")
         for way, each in self._ways(definition).items():
             thing = proof.thing if way is Way.TOKEN else None
             each.spend(change, Shown(proof.evidence, thing=thing), intent_id)
-        intent = find_intent(change.connection, intent_id)
-        if intent is None:
-            raise Bug("a proof is spent on an intent that is not there")
         if Way.APPROVAL in definition.proofs:
-            waited = find_request(change.connection, definition.name, proof.thing, intent.request_digest, lock=True)
-            if waited is None:
-                raise Bug("a request is fetched that was not approved")
-            fetch_request(change, waited, intent_id)
-        address = self.presented.address
-        count(change, definition, proof.thing, address, intent.issuer_id, ISSUANCES_PER_ISSUER_PER_HOUR_MAX)
+            fetch_request(change, str(proof.evidence["request"]), proof.thing, intent_id)
 
     def _definition(self, connection: Connection) -> Definition:
         definition = get_enrollment(connection, self.presented.label).definition

@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from troth.authority.intents import IntentState, find_intent
 from troth.enrollment.proofs.claim import Proof, not_proven
 from troth.enrollment.tokens import Token, TokenState, find_token, spend_token
-from troth.errors import Bug
 from troth.journal.change import Change
 from troth.limits import NAME_CHARS_MAX, TOKEN_CHARS_MAX
 from troth.x509.requests import Request
@@ -43,10 +42,7 @@ class TokenClaim:
 
     def spend(self, change: Change, proof: Proof, intent_id: str) -> None:
         """Spend the token. See `Claim.spend`."""
-        token = find_token(change.connection, self.secret, lock=True)
-        if token is None or token.token_id != proof.evidence["token_id"]:
-            raise Bug("a token is spent that was not proven")
-        spend_token(change, token, intent_id)
+        spend_token(change, str(proof.evidence["token_id"]), self.thing, intent_id)
 
 
 def _earlier(connection: Connection, token: Token, at: datetime, request: Request) -> str | None:
