@@ -1,4 +1,4 @@
-"""Bodies of all packets but PUBLISH: what follows the fixed header, read strictly (chapter 3).
+"""Bodies of all packets of MQTT 3.1.1 but PUBLISH: what follows the fixed header, read strictly (chapter 3).
 
 Knows nothing of streams: it is given the whole body, already bounded, of a packet whose header is legal.
 """
@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from troth.errors import Bug, Kind, PeerFault
+from troth.errors import Kind, PeerFault
+from troth.protocols.mqtt.faults import breach
+from troth.protocols.mqtt.fields import Fields
+from troth.protocols.mqtt.packet_types import PacketType
 from troth.protocols.mqtt.packets import (
     SUBSCRIPTION_REFUSED,
     Connack,
@@ -15,7 +18,6 @@ from troth.protocols.mqtt.packets import (
     Connect,
     Disconnect,
     Packet,
-    PacketType,
     Pingreq,
     Pingresp,
     Puback,
@@ -29,84 +31,16 @@ from troth.protocols.mqtt.packets import (
     Unsubscribe,
     Will,
 )
-from troth.protocols.mqtt.topics import filter_problem, topic_problem
 
 _PROTOCOL: Final = ("MQTT", 4)
 _PROTOCOL_NAMES: Final = frozenset({"MQTT", "MQIsdp"})
-_PACKET_ID_ZERO: Final = "a packet identifier is 0"  # [MQTT-2.3.1-1]
 _PING_REQUEST: Final = Pingreq()
 _PING_RESPONSE: Final = Pingresp()
 _DISCONNECT: Final = Disconnect()
 
 
-def parse_text(raw: bytes) -> str:
-    """Decode a text: well-formed UTF-8 [MQTT-1.5.3-1] without U+0000 [MQTT-1.5.3-2], else `PeerFault` (malformed).
-
-    Python's decoder refuses surrogates and overlong forms, and keeps a U+FEFF [MQTT-1.5.3-3].
-    """
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        raise PeerFault(Kind.MALFORMED, "a text is not well-formed UTF-8") from None
-    if "\0" in text:
-        raise PeerFault(Kind.MALFORMED, "a text has U+0000 in it")
-    return text
-
-
-class _Fields:
-    """A place in a body, moving on as fields are taken. Raises `PeerFault` (malformed) where the body ends too soon."""
-
-    __slots__ = ("_at", "_body")
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._at = 0
-
-    def octets(self, count: int) -> bytes:
-        start = self._at
-        self._at = start + count
-        if self._at > len(self._body):
-            raise PeerFault(Kind.MALFORMED, "a packet ends inside one of its fields")
-        return self._body[start : self._at]
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.octets(size))
-
-    def binary(self) -> bytes:
-        return self.octets(self.number(2))
-
-    def text(self) -> str:
-        return parse_text(self.binary())
-
-    def topic(self) -> str:
-        return _proven(self.text(), topic_problem)
-
-    def topic_filter(self) -> str:
-        return _proven(self.text(), filter_problem)
-
-    def packet_id(self) -> int:
-        value = self.number(2)
-        if value == 0:
-            raise PeerFault(Kind.MALFORMED, _PACKET_ID_ZERO)
-        return value
-
-    def more(self) -> bool:
-        return self._at < len(self._body)
-
-    def finish(self) -> None:
-        if self.more():
-            raise PeerFault(Kind.MALFORMED, "a packet goes on behind its last field")
-
-
-def _proven(text: str, problem: Callable[[str], str | None]) -> str:
-    words = problem(text)
-    if words is not None:
-        raise PeerFault(Kind.MALFORMED, words)
-    return text
-
-
 def _connect(body: bytes) -> Connect:
-    fields = _Fields(body)
+    fields = Fields(body)
     name, level = fields.text(), fields.number(1)
     if name not in _PROTOCOL_NAMES:
         raise PeerFault(Kind.MALFORMED, "the protocol name is not MQTT")  # [MQTT-3.1.2-1]
@@ -132,7 +66,7 @@ def _connect(body: bytes) -> Connect:
     return Connect(client_id, clean_session, keep_alive_s, will, username, password)
 
 
-def _will(fields: _Fields, flags: int) -> Will | None:
+def _will(fields: Fields, flags: int) -> Will | None:
     qos, retain = flags >> 3 & 0x03, bool(flags & 0x20)
     if not flags & 0x04:
         if qos or retain:
@@ -152,16 +86,8 @@ def _connack(body: bytes) -> Connack:
     return Connack(ConnackCode(code), bool(flags))
 
 
-def _broken_publish(body: bytes) -> Packet:
-    """Say what is wrong with a PUBLISH that the reader's own loop did not take."""
-    fields = _Fields(body)
-    fields.topic()
-    fields.packet_id()
-    raise Bug("a PUBLISH was refused that is well formed")
-
-
 def _subscribe(body: bytes) -> Subscribe:
-    fields = _Fields(body)
+    fields = Fields(body)
     packet_id = fields.packet_id()
     subscriptions = []
     while fields.more():
@@ -173,7 +99,7 @@ def _subscribe(body: bytes) -> Subscribe:
 
 
 def _suback(body: bytes) -> Suback:
-    fields = _Fields(body)
+    fields = Fields(body)
     packet_id, codes = fields.packet_id(), body[2:]
     if any(code > 2 and code != SUBSCRIPTION_REFUSED for code in codes):
         raise PeerFault(Kind.MALFORMED, "SUBACK has a reserved return code")  # [MQTT-3.9.3-2]
@@ -181,7 +107,7 @@ def _suback(body: bytes) -> Suback:
 
 
 def _unsubscribe(body: bytes) -> Unsubscribe:
-    fields = _Fields(body)
+    fields = Fields(body)
     packet_id = fields.packet_id()
     topic_filters = []
     while fields.more():
@@ -192,7 +118,7 @@ def _unsubscribe(body: bytes) -> Unsubscribe:
 def _packet_id(body: bytes) -> int:
     packet_id = int.from_bytes(body)
     if not packet_id:
-        raise PeerFault(Kind.MALFORMED, _PACKET_ID_ZERO)
+        raise breach("a packet identifier is 0")
     return packet_id
 
 
@@ -200,7 +126,6 @@ PARSERS: Final[Mapping[PacketType, Callable[[bytes], Packet]]] = MappingProxyTyp
     {
         PacketType.CONNECT: _connect,
         PacketType.CONNACK: _connack,
-        PacketType.PUBLISH: _broken_publish,
         PacketType.PUBACK: lambda body: Puback(_packet_id(body)),
         PacketType.PUBREC: lambda body: Pubrec(_packet_id(body)),
         PacketType.PUBREL: lambda body: Pubrel(_packet_id(body)),

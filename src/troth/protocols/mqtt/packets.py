@@ -1,34 +1,20 @@
-"""The fourteen control packets of MQTT 3.1.1 as values. Knows nothing of bytes but what `Publish` carries.
+"""The control packets of MQTT 3.1.1 and 5.0 as values. Knows nothing of bytes but what `Publish` carries.
 
-Source: OASIS MQTT 3.1.1, chapter 3. Clauses are cited as the standard numbers them, for instance [MQTT-2.3.1-1].
+What only 5.0 can say has a default that says nothing. Source: OASIS MQTT 3.1.1 and 5.0, chapter 3 of either; clauses
+are cited as the standard numbers them, for instance [MQTT-2.3.1-1].
 """
 
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-
-class PacketType(IntEnum):
-    """What a packet is: the high four bits of its first byte (table 2.1)."""
-
-    CONNECT = 1
-    CONNACK = 2
-    PUBLISH = 3
-    PUBACK = 4
-    PUBREC = 5
-    PUBREL = 6
-    PUBCOMP = 7
-    SUBSCRIBE = 8
-    SUBACK = 9
-    UNSUBSCRIBE = 10
-    UNSUBACK = 11
-    PINGREQ = 12
-    PINGRESP = 13
-    DISCONNECT = 14
+from troth.protocols.mqtt.packet_types import Version
+from troth.protocols.mqtt.properties import NO_PROPERTIES, Properties
+from troth.protocols.mqtt.reason_codes import ReasonCode
 
 
 class ConnackCode(IntEnum):
-    """The answer to a CONNECT (table 3.1)."""
+    """The answer to a CONNECT of MQTT 3.1.1 (table 3.1); 5.0 answers with a `ReasonCode`."""
 
     ACCEPTED = 0
     UNACCEPTABLE_PROTOCOL_VERSION = 1
@@ -39,7 +25,10 @@ class ConnackCode(IntEnum):
 
 
 SUBSCRIPTION_REFUSED = 0x80
-"""The code in a SUBACK that says no to one filter; 0, 1 and 2 grant that QoS [MQTT-3.9.3-2]."""
+"""The code in a SUBACK of 3.1.1 that says no to one filter; 0, 1 and 2 grant that QoS [MQTT-3.9.3-2].
+
+In 5.0 it is one of several that do: all from here on.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +39,16 @@ class Will:
     payload: bytes = field(repr=False)
     qos: int = 0
     retain: bool = False
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A client opens the conversation (section 3.1). `keep_alive_s` is in seconds, 0 to 65,535; 0 turns it off."""
+    """A client opens the conversation (section 3.1). `keep_alive_s` is in seconds, 0 to 65,535; 0 turns it off.
+
+    `clean_session` is what 5.0 calls a clean start: what is left of an earlier session is forgotten. How long this one
+    is kept is another question there: `session_expiry_s` of `properties`. The rest of the conversation is of `version`.
+    """
 
     client_id: str
     clean_session: bool = True
@@ -62,14 +56,17 @@ class Connect:
     will: Will | None = None
     username: str | None = None
     password: bytes | None = field(default=None, repr=False)
+    version: Version = Version.MQTT_3_1_1
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
 class Connack:
-    """The server's answer to a CONNECT (section 3.2)."""
+    """The server's answer to a CONNECT (section 3.2). In both versions it is yes when `code` is 0, and only then."""
 
-    code: ConnackCode
+    code: ConnackCode | ReasonCode
     session_present: bool = False
+    properties: Properties = NO_PROPERTIES
 
 
 class Publish(NamedTuple):
@@ -77,6 +74,8 @@ class Publish(NamedTuple):
 
     `raw` is the whole packet as it came, so that a gateway passes it on as it is; the other fields are what was read
     in it. `packet_id` is 0 when `qos` is 0, and only then. `payload_at` is where in `raw` the payload begins.
+    `topic` is what a topic alias stands for, where `raw` has only that: such a packet (`properties.topic_alias`) says
+    nothing to anybody else, nor does one of another version; `writer.convert` writes it anew.
 
     A named tuple and no dataclass, because it is made once for every message: in 0.2 microseconds where a frozen
     dataclass takes a whole one.
@@ -88,6 +87,7 @@ class Publish(NamedTuple):
     retain: bool
     packet_id: int
     payload_at: int
+    properties: Properties = NO_PROPERTIES
 
     @property
     def payload(self) -> bytes:
@@ -105,6 +105,8 @@ class Puback:
     """The receiver of a QoS 1 message has it (section 3.4)."""
 
     packet_id: int
+    reason: ReasonCode = ReasonCode.SUCCESS
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Pubrec:
     """The receiver of a QoS 2 message has it: step one of three (section 3.5)."""
 
     packet_id: int
+    reason: ReasonCode = ReasonCode.SUCCESS
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class Pubrel:
     """The sender of a QoS 2 message forgets it: step two of three (section 3.6)."""
 
     packet_id: int
+    reason: ReasonCode = ReasonCode.SUCCESS
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +132,22 @@ class Pubcomp:
     """The receiver of a QoS 2 message has passed it on: step three of three (section 3.7)."""
 
     packet_id: int
+    reason: ReasonCode = ReasonCode.SUCCESS
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One line of a SUBSCRIBE: a topic filter and the highest QoS that is wanted."""
+    """One line of a SUBSCRIBE: a topic filter and the highest QoS that is wanted; the rest is of 5.0 (section 3.8.3.1).
+
+    `retain_handling`: retained messages are sent at every SUBSCRIBE (0), only at one that is new (1), or not (2).
+    """
 
     topic_filter: str
     qos: int = 0
+    no_local: bool = False
+    retain_as_published: bool = False
+    retain_handling: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +156,19 @@ class Subscribe:
 
     packet_id: int
     subscriptions: tuple[Subscription, ...]
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
 class Suback:
     """The answer to a SUBSCRIBE (section 3.9): one code for each filter, in order [MQTT-3.9.3-1].
 
-    A code is the QoS granted (0, 1, 2) or `SUBSCRIPTION_REFUSED`.
+    A code is the QoS granted (0, 1, 2) or `SUBSCRIPTION_REFUSED`; in 5.0 any `ReasonCode` that a SUBACK can carry.
     """
 
     packet_id: int
     codes: tuple[int, ...]
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +177,16 @@ class Unsubscribe:
 
     packet_id: int
     topic_filters: tuple[str, ...]
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
 class Unsuback:
-    """The answer to an UNSUBSCRIBE (section 3.11)."""
+    """The answer to an UNSUBSCRIBE (section 3.11): in 5.0 one code for each filter, in 3.1.1 none."""
 
     packet_id: int
+    codes: tuple[int, ...] = ()
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +201,21 @@ class Pingresp:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """A client takes its leave; its will is forgotten (section 3.14)."""
+    """A client takes its leave; its will is forgotten, unless 5.0's `reason` is another than 0 (section 3.14).
+
+    In 5.0 a server says so too, and why.
+    """
+
+    reason: ReasonCode = ReasonCode.NORMAL_DISCONNECTION
+    properties: Properties = NO_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """A step of an enhanced authentication, of 5.0 only (section 3.15)."""
+
+    reason: ReasonCode = ReasonCode.SUCCESS
+    properties: Properties = NO_PROPERTIES
 
 
 Packet = (
@@ -200,4 +233,5 @@ Packet = (
     | Pingreq
     | Pingresp
     | Disconnect
+    | Auth
 )

@@ -1,11 +1,13 @@
-"""Kinds of fault as CONNACK return codes: the table of the MQTT surface (OASIS MQTT 3.1.1, table 3.1)."""
+"""Kinds of fault as answers to a CONNECT: the tables of the MQTT surface (3.1.1: table 3.1; 5.0: table 3-1)."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from troth.errors import Fault, Kind
+from troth.protocols.mqtt.faults import StreamFault
 from troth.protocols.mqtt.packets import ConnackCode
+from troth.protocols.mqtt.reason_codes import ReasonCode
 
 CONNACK_CODES: Final[Mapping[Kind, ConnackCode | None]] = MappingProxyType(
     {
@@ -33,3 +35,31 @@ CONNACK_CODES: Final[Mapping[Kind, ConnackCode | None]] = MappingProxyType(
 def connack_code(error: Exception) -> ConnackCode | None:
     """Return what to answer to a CONNECT that ended in `error`; what is not a `Fault` is the server's own trouble."""
     return CONNACK_CODES[error.kind] if isinstance(error, Fault) else ConnackCode.SERVER_UNAVAILABLE
+
+
+CONNACK_REASONS: Final[Mapping[Kind, ReasonCode]] = MappingProxyType(
+    {
+        Kind.MALFORMED: ReasonCode.MALFORMED_PACKET,
+        Kind.UNAUTHENTICATED: ReasonCode.NOT_AUTHORIZED,
+        Kind.FORBIDDEN: ReasonCode.NOT_AUTHORIZED,
+        # As above: a stranger is told no more.
+        Kind.NOT_FOUND: ReasonCode.NOT_AUTHORIZED,
+        Kind.BAD_KEY: ReasonCode.NOT_AUTHORIZED,
+        Kind.EXPIRED: ReasonCode.NOT_AUTHORIZED,
+        Kind.REJECTED: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+        Kind.CONFLICT: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+        Kind.TOO_LARGE: ReasonCode.QUOTA_EXCEEDED,
+        Kind.UNSUPPORTED: ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
+        Kind.RATE_LIMITED: ReasonCode.CONNECTION_RATE_EXCEEDED,
+        Kind.UNAVAILABLE: ReasonCode.SERVER_UNAVAILABLE,
+        Kind.MISCONFIGURED: ReasonCode.SERVER_UNAVAILABLE,
+    }
+)
+"""What to answer to a CONNECT of 5.0 that came to a fault of this kind. It is always answered [MQTT-3.1.4-1]."""
+
+
+def connack_reason(error: Exception) -> ReasonCode:
+    """Return what to answer in 5.0 to a CONNECT that ended in `error`; of a stream's fault, its own reason."""
+    if isinstance(error, StreamFault):
+        return error.reason
+    return CONNACK_REASONS[error.kind] if isinstance(error, Fault) else ReasonCode.SERVER_UNAVAILABLE

@@ -1,21 +1,21 @@
-"""Packets into bytes, for both ends: a device writes with the same code as the gateway.
+"""Packets into bytes, for both ends: a device writes with the same code as the gateway. `writer5` writes MQTT 5.0.
 
 What `Reader` would refuse is refused here, as our own fault. Knows no order: `order` does.
 """
 
-from collections.abc import Callable
 from typing import Final, TypeVar, assert_never
 
 from troth.errors import Kind, OurFault
-from troth.limits import MQTT_REMAINING_LENGTH_MAX, MQTT_STRING_BYTES_MAX
-from troth.protocols.mqtt.header import render_length
+from troth.protocols.mqtt import encoding
+from troth.protocols.mqtt.packet_types import PacketType, Version
 from troth.protocols.mqtt.packets import (
     SUBSCRIPTION_REFUSED,
+    Auth,
     Connack,
+    ConnackCode,
     Connect,
     Disconnect,
     Packet,
-    PacketType,
     Pingreq,
     Pingresp,
     Puback,
@@ -25,36 +25,27 @@ from troth.protocols.mqtt.packets import (
     Pubrel,
     Suback,
     Subscribe,
+    Subscription,
     Unsuback,
     Unsubscribe,
 )
-from troth.protocols.mqtt.topics import filter_problem, topic_problem
+from troth.protocols.mqtt.properties import NO_PROPERTIES
+from troth.protocols.mqtt.writer5 import render5
 
 _PROTOCOL: Final = b"\x00\x04MQTT\x04"
 _T = TypeVar("_T")
 
 
-def build_publish(
-    topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, dup: bool = False, packet_id: int = 0
-) -> Publish:
-    """Make a message of our own. `packet_id` is 1 to 65,535 when `qos` is 1 or 2, else 0; `dup` needs a `qos`.
+def render(packet: Packet, version: Version = Version.MQTT_3_1_1) -> bytes:
+    """Return the bytes of `packet`; of a `Publish` those that it came in, whatever the version (see `convert`).
 
-    Raises `OurFault`: malformed for what the protocol cannot say, too large for what does not fit a packet.
+    Raises `OurFault`: malformed for what the protocol cannot say, unsupported for what only 5.0 could, too large for
+    what does not fit a packet.
     """
-    head = _topic(topic)
-    if qos:
-        head += _packet_id(packet_id)
-    elif packet_id or dup:
-        raise OurFault(Kind.MALFORMED, "a message of QoS 0 has neither a packet identifier nor DUP")
-    raw = _packet(PacketType.PUBLISH, head + payload, dup << 3 | _qos(qos) << 1 | retain)
-    return Publish(raw, topic, qos, retain, packet_id, len(raw) - len(payload))
-
-
-def render(packet: Packet) -> bytes:
-    """Return the bytes of `packet`; of a `Publish` those that it came in.
-
-    Raises `OurFault`: malformed for what the protocol cannot say, too large for what does not fit a packet.
-    """
+    if version is Version.MQTT_5:
+        return render5(packet)
+    if not _is_plain(packet):
+        raise OurFault(Kind.UNSUPPORTED, f"MQTT 3.1.1 has no words for all of this {type(packet).__name__}")
     match packet:
         case Publish():
             return packet.raw
@@ -69,11 +60,11 @@ def render(packet: Packet) -> bytes:
         case Unsuback():
             return _acknowledgement(PacketType.UNSUBACK, packet.packet_id)
         case Pingreq():
-            return _packet(PacketType.PINGREQ, b"")
+            return encoding.packet(PacketType.PINGREQ, b"")
         case Pingresp():
-            return _packet(PacketType.PINGRESP, b"")
+            return encoding.packet(PacketType.PINGRESP, b"")
         case Disconnect():
-            return _packet(PacketType.DISCONNECT, b"")
+            return encoding.packet(PacketType.DISCONNECT, b"")
         case Connack():
             return _connack(packet)
         case Connect():
@@ -84,8 +75,31 @@ def render(packet: Packet) -> bytes:
             return _suback(packet)
         case Unsubscribe():
             return _unsubscribe(packet)
+        case Auth():
+            raise OurFault(Kind.UNSUPPORTED, "MQTT 3.1.1 has no AUTH")
         case _:
             assert_never(packet)
+
+
+def _is_plain(packet: Packet) -> bool:
+    """Tell whether a packet says nothing that MQTT 3.1.1 would lose."""
+    match packet:
+        case Publish() | Pingreq() | Pingresp() | Auth():
+            return True
+        case Puback() | Pubrec() | Pubrel() | Pubcomp() | Disconnect() if packet.reason:
+            return False
+        case Connect() if packet.version is not Version.MQTT_3_1_1:
+            return False
+        case Connect() if packet.will is not None and packet.will.properties != NO_PROPERTIES:
+            return False
+        case Connack() if packet.code > max(ConnackCode):
+            return False
+        case Subscribe() if any(each != Subscription(each.topic_filter, each.qos) for each in packet.subscriptions):
+            return False
+        case Unsuback() if packet.codes:
+            return False
+        case _:
+            return packet.properties == NO_PROPERTIES
 
 
 def _connect(packet: Connect) -> bytes:
@@ -94,103 +108,48 @@ def _connect(packet: Connect) -> bytes:
     if not packet.client_id and not packet.clean_session:
         raise OurFault(Kind.REJECTED, "an empty client identifier needs a clean session")
     flags = packet.clean_session << 1
-    tail = _text(packet.client_id)
+    tail = encoding.text(packet.client_id)
     if packet.will is not None:
-        flags |= 0x04 | _qos(packet.will.qos) << 3 | packet.will.retain << 5
-        tail += _topic(packet.will.topic) + _binary(packet.will.payload)
+        flags |= 0x04 | encoding.qos(packet.will.qos) << 3 | packet.will.retain << 5
+        tail += encoding.topic(packet.will.topic) + encoding.binary(packet.will.payload)
     if packet.username is not None:
         flags |= 0x80
-        tail += _text(packet.username)
+        tail += encoding.text(packet.username)
     if packet.password is not None:
         flags |= 0x40
-        tail += _binary(packet.password)
-    head = _PROTOCOL + bytes((flags,)) + _number(packet.keep_alive_s, "the keep-alive")
-    return _packet(PacketType.CONNECT, head + tail)
+        tail += encoding.binary(packet.password)
+    head = _PROTOCOL + bytes((flags,)) + encoding.number(packet.keep_alive_s, "the keep-alive")
+    return encoding.packet(PacketType.CONNECT, head + tail)
 
 
 def _connack(packet: Connack) -> bytes:
     if packet.code and packet.session_present:
         raise OurFault(Kind.MALFORMED, "CONNACK refuses and yet has a session")
-    return _packet(PacketType.CONNACK, bytes((packet.session_present, packet.code)))
+    return encoding.packet(PacketType.CONNACK, bytes((packet.session_present, packet.code)))
 
 
 def _subscribe(packet: Subscribe) -> bytes:
-    body = _packet_id(packet.packet_id)
+    body = encoding.packet_id(packet.packet_id)
     for subscription in _some(packet.subscriptions):
-        body += _topic_filter(subscription.topic_filter) + bytes((_qos(subscription.qos),))
-    return _packet(PacketType.SUBSCRIBE, body, 0x2)
+        body += encoding.topic_filter(subscription.topic_filter) + bytes((encoding.qos(subscription.qos),))
+    return encoding.packet(PacketType.SUBSCRIBE, body, 0x2)
 
 
 def _suback(packet: Suback) -> bytes:
-    codes = bytes(code if code == SUBSCRIPTION_REFUSED else _qos(code) for code in _some(packet.codes))
-    return _packet(PacketType.SUBACK, _packet_id(packet.packet_id) + codes)
+    codes = bytes(code if code == SUBSCRIPTION_REFUSED else encoding.qos(code) for code in _some(packet.codes))
+    return encoding.packet(PacketType.SUBACK, encoding.packet_id(packet.packet_id) + codes)
 
 
 def _unsubscribe(packet: Unsubscribe) -> bytes:
-    filters = b"".join(_topic_filter(topic_filter) for topic_filter in _some(packet.topic_filters))
-    return _packet(PacketType.UNSUBSCRIBE, _packet_id(packet.packet_id) + filters, 0x2)
+    filters = b"".join(encoding.topic_filter(topic_filter) for topic_filter in _some(packet.topic_filters))
+    return encoding.packet(PacketType.UNSUBSCRIBE, encoding.packet_id(packet.packet_id) + filters, 0x2)
 
 
 def _acknowledgement(packet_type: PacketType, packet_id: int, flags: int = 0) -> bytes:
-    return _packet(packet_type, _packet_id(packet_id), flags)
-
-
-def _packet(packet_type: PacketType, body: bytes, flags: int = 0) -> bytes:
-    if len(body) > MQTT_REMAINING_LENGTH_MAX:
-        raise OurFault(Kind.TOO_LARGE, f"{packet_type.name} is longer than {MQTT_REMAINING_LENGTH_MAX} bytes")
-    return bytes((packet_type << 4 | flags,)) + render_length(len(body)) + body
+    return encoding.packet(packet_type, encoding.packet_id(packet_id), flags)
 
 
 def _some(items: tuple[_T, ...]) -> tuple[_T, ...]:
     if not items:
         raise OurFault(Kind.MALFORMED, "SUBSCRIBE, SUBACK and UNSUBSCRIBE are about one filter at least")
     return items
-
-
-def _qos(value: int) -> int:
-    if value not in {0, 1, 2}:
-        raise OurFault(Kind.MALFORMED, f"{value} is not a QoS")
-    return value
-
-
-def _packet_id(value: int) -> bytes:
-    if not value:
-        raise OurFault(Kind.MALFORMED, "a packet identifier is 0")
-    return _number(value, "a packet identifier")
-
-
-def _number(value: int, what: str) -> bytes:
-    if not 0 <= value <= 0xFFFF:
-        raise OurFault(Kind.MALFORMED, f"{what} is not in 0 to 65,535")
-    return value.to_bytes(2)
-
-
-def _binary(value: bytes) -> bytes:
-    if len(value) > MQTT_STRING_BYTES_MAX:
-        raise OurFault(Kind.TOO_LARGE, f"a field is longer than {MQTT_STRING_BYTES_MAX} bytes")
-    return len(value).to_bytes(2) + value
-
-
-def _text(value: str) -> bytes:
-    try:
-        raw = value.encode()
-    except UnicodeEncodeError:
-        raise OurFault(Kind.MALFORMED, "a text has a surrogate in it") from None
-    if 0 in raw:
-        raise OurFault(Kind.MALFORMED, "a text has U+0000 in it")
-    return _binary(raw)
-
-
-def _topic(value: str) -> bytes:
-    return _proven(value, topic_problem)
-
-
-def _topic_filter(value: str) -> bytes:
-    return _proven(value, filter_problem)
-
-
-def _proven(value: str, problem: Callable[[str], str | None]) -> bytes:
-    words = problem(value)
-    if words is not None:
-        raise OurFault(Kind.MALFORMED, words)
-    return _text(value)
