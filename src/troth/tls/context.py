@@ -15,6 +15,7 @@ from OpenSSL import SSL, crypto
 
 from troth.errors import Fault, Kind
 from troth.limits import CHAIN_CERTIFICATES_MAX
+from troth.tls.naming import dns_names, show_by_name
 from troth.tls.overruling import AdmitsExpired, KnowsStranger, Overruled, may_overrule
 from troth.tls.reasons import Verdict
 from troth.tls.verifying import Chain, Hearing, hear_refusals
@@ -97,12 +98,18 @@ class ServerTLS:
     """Which certificates that have expired, and are good otherwise, are let in all the same; None: none."""
     knows_stranger: KnowsStranger | None = None
     """Which certificates without an issuer among `anchors` are let in all the same; None: none."""
+    named: tuple[ServerIdentity, ...] = ()
+    """Shown instead of `identity` to who asks for one of their certificates' DNS names."""
+    refuses_unknown_names: bool = False
+    """Whether who asks for a name of none of these certificates is refused; otherwise `identity` is shown."""
     context: SSL.Context = field(init=False, repr=False, compare=False)
+    _kept: object = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.client_auth is not ClientAuth.NONE and not self.anchors:
             raise Fault(Kind.MISCONFIGURED, "a door that asks for client certificates needs a CA to verify them with")
-        object.__setattr__(self, "context", _context(self))
+        object.__setattr__(self, "context", _context(self, self.identity))
+        object.__setattr__(self, "_kept", _name(self))
 
     def connection(self) -> SSL.Connection:
         """Return the server's end of a new connection, over memory alone."""
@@ -111,7 +118,19 @@ class ServerTLS:
         return connection
 
 
-def _context(tls: ServerTLS) -> SSL.Context:
+def _name(tls: ServerTLS) -> object:
+    """Have every certificate shown under its names. One more context each: OpenSSL has certificates in contexts."""
+    if not (tls.named or tls.refuses_unknown_names):
+        return None
+    named = {}
+    for identity in tls.named:
+        context = _context(tls, identity)
+        named.update(dict.fromkeys(dns_names(identity.chain[0]), context))
+    own = dns_names(tls.identity.chain[0])
+    return show_by_name(tls.context, own, named, refuses_unknown=tls.refuses_unknown_names)
+
+
+def _context(tls: ServerTLS, identity: ServerIdentity) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
@@ -121,7 +140,7 @@ def _context(tls: ServerTLS) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     # An idle connection then costs 37 KiB instead of 62.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    _show(context, tls.identity)
+    _show(context, identity)
     _demand(context, tls)
     if tls.alpn:
         context.set_alpn_select_callback(_chooser(tls.alpn))

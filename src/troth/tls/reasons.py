@@ -31,6 +31,8 @@ class HandshakeFailure(StrEnum):
     """The signature on the certificate, or the peer's proof that it holds the key, does not verify."""
     NO_SHARED_PROTOCOL = "no-shared-protocol"
     """No protocol version, cipher, group, signature algorithm or application protocol in common."""
+    UNKNOWN_SERVER_NAME = "unknown-server-name"
+    """The peer asked for a server of another name, at a door that refuses that."""
     NOT_TLS = "not-tls"
     """The first bytes are no TLS at all."""
     TIMEOUT = "timeout"
@@ -83,6 +85,8 @@ _REASONS: Final[dict[str, HandshakeFailure]] = {
     "no suitable signature algorithm": HandshakeFailure.NO_SHARED_PROTOCOL,
     "no shared signature algorithms": HandshakeFailure.NO_SHARED_PROTOCOL,
     "no application protocol": HandshakeFailure.NO_SHARED_PROTOCOL,
+    # Of our callbacks the one for server names alone ends so.
+    "callback failed": HandshakeFailure.UNKNOWN_SERVER_NAME,
     "http request": HandshakeFailure.NOT_TLS,
     "https proxy request": HandshakeFailure.NOT_TLS,
     "wrong version number": HandshakeFailure.NOT_TLS,
