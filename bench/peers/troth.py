@@ -15,7 +15,7 @@ from bench.site import Site
 
 # One worker, so that publisher and subscriber meet in the same one in every run.
 SETTINGS: Final = {
-    **{f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "HTTPS", "PUBLIC", "OPERATORS")},
+    **{f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "HTTPS", "PUBLIC", "OPERATORS", "TIME")},
     "TROTH_PROCESSES__GATEWAY": "1",
 }
 _PARTS: Final = {"gateway-0": "gateway", "broker": "broker"}

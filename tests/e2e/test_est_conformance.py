@@ -7,7 +7,7 @@ import pytest
 from tests.fixtures.pages import run_page
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "OPERATORS")}
+ELSEWHERE = {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "OPERATORS", "TIME")}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("curl")]
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from tests.fixtures.pages import run_page
 
-ELSEWHERE = {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "OPERATORS")}
+ELSEWHERE = {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "OPERATORS", "TIME")}
 BULBS = ("bulb-A17", "bulb-A18", "bulb-A19")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("curl", "openssl")]

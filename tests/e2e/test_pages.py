@@ -9,7 +9,7 @@ from tests.fixtures.pages import run_page
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl")]
 
 
-ELSEWHERE = {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "HTTPS", "OPERATORS")}
+ELSEWHERE = {f"TROTH_LISTEN__{name}": "127.0.0.1:0" for name in ("MQTT", "HTTPS", "OPERATORS", "TIME")}
 """Listeners that a page does not speak of stand where no other test's do."""
 
 

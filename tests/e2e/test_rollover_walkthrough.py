@@ -18,7 +18,7 @@ from tests.fixtures.walkthrough import Block, blocks, run_block
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
 
-LISTENERS = ("MQTT", "HTTPS", "PUBLIC", "OPERATORS")
+LISTENERS = ("MQTT", "HTTPS", "PUBLIC", "OPERATORS", "TIME")
 
 
 def ports() -> dict[str, int]:

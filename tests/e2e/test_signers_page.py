@@ -18,7 +18,7 @@ from troth.errors import Kind
 __all__ = ["softhsm"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "signers.md"
-LISTENERS = ("MQTT", "HTTPS", "PUBLIC", "OPERATORS")
+LISTENERS = ("MQTT", "HTTPS", "PUBLIC", "OPERATORS", "TIME")
 # Between the blocks: what a person sees on the terminal before going on.
 READY = 'until troth status --home home --json | grep -q \'"web", "state": "running"\'; do kill -0 $!; done\n'
 

@@ -69,7 +69,7 @@ def test_ready_says_what_status_says(running: Platform) -> None:
     status = running.run("status")
     assert status["running"]
     assert status["listen"] == running.listen
-    assert set(running.listen) == {"mqtt", "https", "public", "operators"}
+    assert set(running.listen) == {"mqtt", "https", "public", "operators", "time"}
     for name in running.listen:
         socket.create_connection(running.address(name)).close()
     assert [each["name"] for each in status["processes"]] == list(CHILDREN)

@@ -70,6 +70,16 @@ class Home:
         return self.data / "checkpoint"
 
     @property
+    def time_key(self) -> Path:
+        """The long-term key of the time that devices are told."""
+        return self.keys / "time.key"
+
+    @property
+    def time_servers(self) -> Path:
+        """Its public half and where it answers, as a list of Roughtime servers: for devices without a clock."""
+        return self.path / "time.json"
+
+    @property
     def data(self) -> Path:
         """The database and the broker's store."""
         return self.path / "data"
@@ -83,6 +93,16 @@ class Home:
     def doorbell(self) -> Path:
         """The Unix socket at which the authority is woken."""
         return self.run / "authority.sock"
+
+    @property
+    def time_request(self) -> Path:
+        """The key that the process which tells the time would sign with."""
+        return self.run / "time.request"
+
+    @property
+    def time_delegation(self) -> Path:
+        """The authority's leave for that key."""
+        return self.run / "time.delegation"
 
     @property
     def status_file(self) -> Path:

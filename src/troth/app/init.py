@@ -15,10 +15,11 @@ from typing import Final
 from cryptography import x509
 
 from troth.app.cabinet import FileCabinet, home_cabinet
+from troth.app.delegating import raw_public_key, write_server_list
 from troth.app.doors import OPERATOR, SERVERS, Doors, own_names
 from troth.app.home import Home, open_home
 from troth.app.profiles import built_in_profiles
-from troth.app.settings import Settings, build_settings
+from troth.app.settings import Settings, build_settings, parse_address
 from troth.app.settings_file import render_settings
 from troth.app.wiring.database import find_database
 from troth.app.wiring.door import open_crl_door
@@ -44,7 +45,7 @@ COMPLETE: Final = "complete"
 MARKER: Final = "troth.toml"
 HOME_INITIALISED: Final = "home.initialised"
 _FOLDERS: Final = ("root", "keys", "servers", "operator", "data", "run")
-_OURS: Final = frozenset({STAGING, "root.pem", "journal.pub", *_FOLDERS, MARKER})
+_OURS: Final = frozenset({STAGING, "root.pem", "journal.pub", "time.json", *_FOLDERS, MARKER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,8 @@ def _found(home: Home, settings: Settings, birth: Birth, db: Database, clock: Cl
     with change(db, clock, INIT) as changing:
         changing.record(HOME_INITIALISED, site, public_url=public_url)
     _sign_journal(home, settings, birth, db, clock)
+    if not birth.root_only:
+        _make_time_key(home, settings, birth)
 
 
 def _sign_journal(home: Home, settings: Settings, birth: Birth, db: Database, clock: Clock) -> None:
@@ -216,6 +219,14 @@ def _sign_journal(home: Home, settings: Settings, birth: Birth, db: Database, cl
     signer = open_signer(home, settings, db, clock, birth.passphrase)
     write_private(home.verifier_key, f"{signer.verifier.render()}\n".encode(), mode=PUBLIC)
     signer.sign(first=True)
+
+
+def _make_time_key(home: Home, settings: Settings, birth: Birth) -> None:
+    """Make the key of the time that is told, and the list of servers that devices without a clock are given."""
+    key = generate(KeyAlgorithm.ED25519)
+    write_key(home.time_key, key, birth.passphrase)
+    _, port = parse_address(settings.listen.time)
+    write_server_list(home, settings.site.name, raw_public_key(key), port)
 
 
 def _move_in(staging: Path, home: Home) -> None:

@@ -2,11 +2,15 @@
 
 import socket
 from dataclasses import dataclass
+from typing import Final
 
 from troth.app.settings import Listen, parse_address
 from troth.errors import Fault, Kind
 
 BACKLOG = 1024
+
+_KINDS: Final = {"time": socket.SOCK_DGRAM}
+"""What is not TCP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +22,14 @@ class Listener:
     sockets: tuple[socket.socket, ...]
 
 
-def bind_all(listen: Listen, *, gateways: int, web: int) -> dict[str, Listener]:
+def bind_all(listen: Listen, *, gateways: int, web: int, time: int) -> dict[str, Listener]:
     """Bind every listener that this host's processes serve, or none of them. Raises `Fault` (misconfigured)."""
-    wanted = {"mqtt": gateways, "https": gateways, "public": gateways, "operators": web}
+    wanted = {"mqtt": gateways, "https": gateways, "public": gateways, "operators": web, "time": time}
     bound: dict[str, Listener] = {}
     try:
         for name, count in wanted.items():
             if count:
-                bound[name] = _bind(name, getattr(listen, name), count)
+                bound[name] = _bind(name, getattr(listen, name), count, _KINDS.get(name, socket.SOCK_STREAM))
     except Fault:
         close_all(bound)
         raise
@@ -39,16 +43,16 @@ def close_all(listeners: dict[str, Listener]) -> None:
             each.close()
 
 
-def _bind(name: str, text: str, count: int) -> Listener:
+def _bind(name: str, text: str, count: int, kind: socket.SocketKind) -> Listener:
     host, port = parse_address(text)
     try:
-        (family, _, _, _, address), *_ = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        _refuse_a_taken_port(family, address)
-        first = _socket(family, address)
+        (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)
+        make = _datagrams if kind is socket.SOCK_DGRAM else _socket
+        if kind is socket.SOCK_STREAM:
+            _refuse_a_taken_port(family, address)
+        first = make(family, address)
         bound = first.getsockname()
-        sockets = (first, *(_socket(family, bound) for _ in range(count - 1)))
+        sockets = (first, *(make(family, bound) for _ in range(count - 1)))
     except OSError as error:
         raise Fault(
             Kind.MISCONFIGURED,
@@ -65,6 +69,14 @@ def _socket(family: int, address: tuple[object, ...]) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.bind(address)
     made.listen(BACKLOG)
+    made.setblocking(False)
+    return made
+
+
+def _datagrams(family: int, address: tuple[object, ...]) -> socket.socket:
+    """Without the options of the others: for datagrams each of them would let two homes share one port unseen."""
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    made.bind(address)
     made.setblocking(False)
     return made
 

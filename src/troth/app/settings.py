@@ -74,6 +74,7 @@ class Listen(Section):
     https: Listener = Field("127.0.0.1:8443", description="devices: EST over TLS")
     public: Listener = Field("127.0.0.1:8080", description="anyone: CA certificates and their status, plain HTTP")
     operators: Listener = Field("127.0.0.1:9443", description="people: mutual TLS with an operator's certificate")
+    time: Listener = Field("127.0.0.1:2002", description="devices without a clock: Roughtime, UDP")
 
 
 class Store(Section):
@@ -124,6 +125,7 @@ class Processes(Section):
         "per-core", description="workers that devices connect to"
     )
     web: int = Field(1, ge=0, le=1, description="the process that people connect to")
+    time: int = Field(1, ge=0, le=1, description="the process that tells the time; runs beside the authority only")
 
 
 class Aws(Section):

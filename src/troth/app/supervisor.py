@@ -45,7 +45,8 @@ async def run(
     """Run the whole platform until SIGTERM or SIGINT. Raises `Fault` when it cannot start."""
     gateways = _gateway_count(settings)
     with running(home):
-        listeners = bind_all(settings.listen, gateways=gateways, web=settings.processes.web)
+        web, time = settings.processes.web, _tells_time(home, settings)
+        listeners = bind_all(settings.listen, gateways=gateways, web=web, time=time)
         try:
             await _Platform(home, settings, secrets, listeners, style).run(told_ready)
         finally:
@@ -55,6 +56,11 @@ async def run(
 def _gateway_count(settings: Settings) -> int:
     wanted = settings.processes.gateway
     return (os.cpu_count() or 1) if wanted == "per-core" else wanted
+
+
+def _tells_time(home: Home, settings: Settings) -> int:
+    """Where the long-term key is not, nobody gives leave to tell the time."""
+    return int(bool(settings.processes.time and settings.processes.authority and home.time_key.exists()))
 
 
 class _Platform:
@@ -100,6 +106,10 @@ class _Platform:
             self._add(self._gateway_job(index, upstream))
         if self._settings.processes.web:
             self._add(self._door_job("web", "web", {"operators": 0}))
+        if "time" in self._listeners:
+            time = self._job("time", "time")
+            time.descriptors["time"] = self._listeners["time"].sockets[0].fileno()
+            self._add(time)
         await asyncio.gather(*(child.started() for child in self._children))
 
     async def _start_broker(self) -> Broker:
@@ -113,7 +123,7 @@ class _Platform:
 
     async def _stop(self) -> None:
         """End what devices and people talk to first, so that nothing is asked of a process that is gone."""
-        doors = [child for child in self._children if child.job.role in {"gateway", "web"}]
+        doors = [child for child in self._children if child.job.role in {"gateway", "web", "time"}]
         await stop_all(doors, DRAIN_S)
         for child in reversed([child for child in self._children if child not in doors]):
             await child.stop(DRAIN_S)

@@ -26,7 +26,7 @@ from troth.tls.library import configure_openssl
 JOB_BYTES_MAX: Final = 1024 * 1024
 PR_SET_PDEATHSIG: Final = 1
 
-ROLES: Final = ("authority", "gateway", "web")
+ROLES: Final = ("authority", "gateway", "web", "time")
 """Each is `run` of the module of its name in `troth.app.wiring`; the broker is a program of its own."""
 
 Role = Callable[[dict[str, Any], asyncio.Event, Callable[[], None]], Awaitable[None]]

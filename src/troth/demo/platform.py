@@ -18,7 +18,7 @@ START_S: Final = 60.0
 STOP_S: Final = 20.0
 GIVE_UP_S: Final = 5.0
 TAIL_LINES: Final = 20
-LISTENERS: Final = ("mqtt", "https", "public", "operators")
+LISTENERS: Final = ("mqtt", "https", "public", "operators", "time")
 WORKERS: Final = 2
 """Gateway workers: two, so that a revocation has more than one to reach, whatever the machine."""
 

@@ -40,9 +40,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_home_is_laid_out_as_documented(home: Path) -> None:
     names = {entry.name for entry in home.iterdir()}
-    assert names == {"troth.toml", "root.pem", "journal.pub", "root", "keys", "servers", "operator", "data"}
+    published = {"troth.toml", "root.pem", "journal.pub", "time.json"}
+    assert names == published | {"root", "keys", "servers", "operator", "data"}
     assert {path.name for path in (home / "keys").iterdir()} == {
         "checkpoint.key",
+        "time.key",
         *(f"{use}-1.key" for use in ("devices", "servers", "operators")),
     }
 
@@ -50,7 +52,7 @@ def test_a_home_is_laid_out_as_documented(home: Path) -> None:
 def test_keys_and_folders_are_for_their_owner_alone(home: Path) -> None:
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     keys = list(home.rglob("*.key"))
-    assert len(keys) == 8
+    assert len(keys) == 9
     assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
     assert {stat.S_IMODE(key.parent.stat().st_mode) for key in keys} == {0o700}
 

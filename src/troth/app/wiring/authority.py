@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from troth.app.cabinet import FileCabinet, home_cabinet
+from troth.app.delegating import keep_delegated
 from troth.app.doors import Doors
 from troth.app.duties import Duty, duties, keep
 from troth.app.wiring.door import open_crl_door, open_door
@@ -50,7 +51,10 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
         cabinet = home_cabinet(home, settings, passphrase.encode() if passphrase else None, job["pin"])
         clock, public_url = SystemClock(), settings.site.public_url
         renewal = partial(_renew_doors, Doors(home, settings, db, clock, cabinet, AUTHORITY))
-        signing = asyncio.create_task(keep_journal(home, settings, db, clock, cabinet.passphrase))
+        signing = asyncio.gather(
+            keep_journal(home, settings, db, clock, cabinet.passphrase),
+            keep_delegated(home, clock, cabinet.passphrase),
+        )
         opened = await asyncio.to_thread(_open, db, cabinet, public_url)
         try:
             while not stop.is_set():

@@ -114,20 +114,6 @@ def verify_response(packet: bytes, request: bytes, public_key: bytes) -> Told:
     return Told(_time(midpoint), timedelta(seconds=radius_s))
 
 
-def chained_nonce(response: bytes, blind: bytes) -> bytes:
-    """Return the nonce that proves a request to be younger than `response`. `blind` is random. Section 8.2."""
-    return truncated_hash(response, blind)
-
-
-def are_consistent(told: Sequence[Told]) -> bool:
-    """Say whether what was told in this order can all be true: none is wholly later than one that came after it."""
-    return all(
-        first.midpoint - first.radius <= second.midpoint + second.radius
-        for place, first in enumerate(told)
-        for second in told[place + 1 :]
-    )
-
-
 def _require_signed(public_key: bytes, signed: dict[str, bytes], context: bytes, data: bytes, what: str) -> None:
     signature = value_of(signed, "SIG", _SIGNATURE_BYTES)
     if not is_signature(Ed25519PublicKey.from_public_bytes(public_key), signature, context + data):

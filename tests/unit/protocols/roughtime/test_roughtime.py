@@ -23,8 +23,6 @@ from troth.protocols.roughtime.request import build_request, parse_request, serv
 from troth.protocols.roughtime.response import (
     BATCH_MAX,
     Told,
-    are_consistent,
-    chained_nonce,
     delegate,
     respond,
     until_of,
@@ -248,13 +246,3 @@ def test_only_whole_words_and_whole_batches_are_written() -> None:
 
 def test_a_delegation_says_until_when() -> None:
     assert until_of(certificate(hours=2)) == NOW + timedelta(hours=1)
-
-
-def test_a_chain_of_answers_shows_a_server_that_lies() -> None:
-    def told(seconds: int) -> Told:
-        return Told(NOW + timedelta(seconds=seconds), timedelta(seconds=3))
-
-    assert are_consistent([told(0), told(-6), told(40)])
-    assert not are_consistent([told(0), told(-7)])
-    assert not are_consistent([told(0), told(40), told(-7)])
-    assert chained_nonce(b"response", b"blind") != chained_nonce(b"response", b"other")
