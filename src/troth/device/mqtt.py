@@ -82,7 +82,7 @@ class Client:
         self._send(request)
         answer = self._answer(Connack, 0)
         if answer.code is not ConnackCode.ACCEPTED:
-            raise self._end(Refused(answer.code))
+            raise self._end(Refused(ConnackCode(answer.code)))
         self._keep_alive_s = request.keep_alive_s
         self._rest()
         return answer.session_present

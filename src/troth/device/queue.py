@@ -145,14 +145,14 @@ class Queue:
             ).fetchall()
         return [Reading(row[0], row[1], row[2], _time(row[3]), bool(row[4])) for row in rows]
 
-    def remove(self, sequence: int) -> None:
-        """Forget the reading of this number: the home has it."""
+    def remove(self, last: int) -> None:
+        """Forget the readings up to the one of this number: the home has them."""
         with self._told():
-            self._db.execute("DELETE FROM readings WHERE sequence = ?", (sequence,))
+            self._db.execute("DELETE FROM readings WHERE sequence <= ?", (last,))
         reached(DevicePoint.REMOVED)
 
     def set_aside(self, sequence: int) -> None:
-        """Take a reading out of the way of the others, which the home does not take; the oldest such go in the end."""
+        """Take the first reading out of the way, which the home does not take; the oldest such go in the end."""
         with self._told(), self._change():
             self._db.execute("INSERT INTO set_aside SELECT * FROM readings WHERE sequence = ?", (sequence,))
             self._db.execute("DELETE FROM readings WHERE sequence = ?", (sequence,))
