@@ -24,6 +24,7 @@ __all__ = [
     "last_words",
     "refusal",
     "server_certificate",
+    "verified_chain",
 ]
 
 Connection = ssl.SSLSocket
@@ -75,6 +76,21 @@ def client_context(
 def server_certificate(connection: ssl.SSLSocket) -> bytes:
     """Return the certificate that the server has shown, in DER."""
     return connection.getpeercert(binary_form=True) or b""
+
+
+def verified_chain(connection: ssl.SSLSocket) -> tuple[bytes, ...]:
+    """Return the certificates by which OpenSSL has judged the server, in DER: its own first, the root last.
+
+    Python tells them by a public name from 3.13 on; before that its own SSL object already knows. Raises `Fault`
+    (unsupported) where it does not, so that nobody takes what was shown for what was judged.
+    """
+    tell = getattr(connection, "get_verified_chain", None)
+    if tell is not None:
+        return tuple(tell())
+    tell = getattr(connection._sslobj, "get_verified_chain", None)  # type: ignore[attr-defined]
+    if tell is None:
+        raise Fault(Kind.UNSUPPORTED, "this Python does not tell which certificates its OpenSSL has verified")
+    return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in tell())
 
 
 def connect(host: str, port: int, context: ssl.SSLContext, server_name: str, timeout_s: float) -> ssl.SSLSocket:

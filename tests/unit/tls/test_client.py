@@ -17,7 +17,7 @@ from tests.unit.tls.certificates import CLIENT, DAY, NOW, SERVER, Held, authorit
 from tests.unit.tls.harness import PATIENCE_S, LoopFactory, World, run, serving
 
 from troth.errors import Fault, Kind
-from troth.tls.client import client_context, connect, last_words, refusal
+from troth.tls.client import client_context, connect, last_words, refusal, verified_chain
 from troth.tls.server import ClientAuth, HandshakeFailure, ServerIdentity, ServerTLS
 
 
@@ -64,6 +64,26 @@ def test_a_fake_home_is_refused_and_the_true_one_is_not(world: World, loop_facto
         async with serving(world.tls()) as server:
             assert await asyncio.to_thread(say, server.port, context) == b"hello"
             assert (await server.recorder.peer()).version == "TLSv1.3"
+
+    run(loop_factory, main())
+
+
+def test_the_chain_that_was_judged_is_told_whatever_was_shown(world: World, loop_factory: LoopFactory) -> None:
+    """Also beyond their time, for whoever judges that alone: the certificates that OpenSSL went by, up to the root."""
+    root = world.root.certificate
+    over = leaf("home", world.root, SERVER, names=["localhost"], not_after=NOW - DAY / 2)
+    stray = authority("Stray").certificate
+    context = client_context([root, stray], checks_time=False)
+
+    def judged(port: int) -> tuple[bytes, ...]:
+        with connect("127.0.0.1", port, context, "localhost", PATIENCE_S) as connection:
+            return verified_chain(connection)
+
+    async def main() -> None:
+        shown = ServerTLS(ServerIdentity((over.certificate, stray), over.key), (), ClientAuth.NONE)
+        async with serving(shown) as server:
+            chain = await asyncio.to_thread(judged, server.port)
+        assert chain == tuple(each.public_bytes(Encoding.DER) for each in (over.certificate, root))
 
     run(loop_factory, main())
 
