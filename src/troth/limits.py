@@ -316,6 +316,10 @@ class Limits:
     """Seconds from finished handshake to a complete CONNECT."""
     keep_alive_s_max: int = 1200
     """Longest keep-alive honoured; 0 from a client means this (AWS: 1,200)."""
+    receive_max: int = 100
+    """Messages of QoS 1 and 2 that a client of MQTT 5 may have under way at once (AWS: 100)."""
+    topic_aliases_max: int = 8
+    """Topic aliases that a client of MQTT 5 may set (AWS: 8)."""
     write_queue_bytes_max: int = 1024 * KIB
     """Bytes waiting for a slow reader before it is read no further; twice that ends its connection."""
     handshakes_pending_max: int = 1000

@@ -15,6 +15,10 @@ class Reason(StrEnum):
     UNKNOWN_CERTIFICATE = "unknown-certificate"
     CERTIFICATE_REVOKED = "certificate-revoked"
     CERTIFICATE_INACTIVE = "certificate-inactive"
+    CERTIFICATE_PENDING = "certificate-pending"
+    """It was registered at its first connection, and waits for an operator to activate it."""
+    JUST_REGISTERED = "just-registered"
+    """It has become a thing's by this very connection: the next one is let in."""
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
     WRONG_ISSUER = "wrong-issuer"
@@ -30,6 +34,8 @@ class Reason(StrEnum):
     """The client id belongs to another owner than when the session began."""
     PROTOCOL_UNSUPPORTED = "protocol-unsupported"
     TIMEOUT = "timeout"
+    TOO_MANY_ATTEMPTS = "too-many-attempts"
+    """Too many certificates were refused or registered of late, of its address or of its CA."""
     TOO_MANY_CONNECTIONS = "too-many-connections"
     UPSTREAM_UNAVAILABLE = "upstream-unavailable"
     UPSTREAM_REFUSED = "upstream-refused"
@@ -41,6 +47,15 @@ class Reason(StrEnum):
     PROTOCOL_ERROR = "protocol-error"
     PACKET_TOO_LARGE = "packet-too-large"
     PUBLISH_DENIED = "publish-denied"
+    TOPIC_REFUSED = "topic-refused"
+    """A message of QoS 0 went to a topic that the broker cannot carry, and its client can be told so."""
+    PROPERTIES_REFUSED = "properties-not-carried"
+    """A message of QoS 0 said what a broker of MQTT 3.1.1 cannot carry."""
+    QOS_REFUSED = "qos-not-supported"
+    RECEIVE_MAXIMUM = "receive-maximum-exceeded"
+    AUTHENTICATION_METHOD = "authentication-method-not-offered"
+    TAKEN_OVER = "taken-over"
+    """Its owner has connected again under the same client id."""
     KICKED = "kicked"
     """Somebody who may wanted the session ended; its client can come again at once."""
     SLOW_READER = "slow-reader"
@@ -54,6 +69,7 @@ _UNAUTHENTICATED: Final = frozenset(
         Reason.UNKNOWN_CERTIFICATE,
         Reason.CERTIFICATE_REVOKED,
         Reason.CERTIFICATE_INACTIVE,
+        Reason.CERTIFICATE_PENDING,
         Reason.CERTIFICATE_EXPIRED,
         Reason.CERTIFICATE_NOT_YET_VALID,
         Reason.WRONG_ISSUER,
@@ -62,7 +78,9 @@ _UNAUTHENTICATED: Final = frozenset(
 _UNAVAILABLE: Final = frozenset(
     {
         Reason.STATE_UNKNOWN,
+        Reason.JUST_REGISTERED,
         Reason.TIMEOUT,
+        Reason.TOO_MANY_ATTEMPTS,
         Reason.TOO_MANY_CONNECTIONS,
         Reason.UPSTREAM_UNAVAILABLE,
         Reason.UPSTREAM_REFUSED,
@@ -81,6 +99,7 @@ _KINDS: Final[Mapping[Reason, Kind]] = MappingProxyType(
         Reason.PROTOCOL_UNSUPPORTED: Kind.UNSUPPORTED,
         Reason.PROTOCOL_ERROR: Kind.MALFORMED,
         Reason.PACKET_TOO_LARGE: Kind.MALFORMED,
+        Reason.AUTHENTICATION_METHOD: Kind.UNAUTHENTICATED,
     }
 )
 """The kind that surfaces translate, where a connection is refused for a reason."""

@@ -16,12 +16,14 @@ from troth.errors import Fault, Kind
 from troth.gateway.admission import Admission
 from troth.gateway.balancers import Network
 from troth.gateway.control import Control
+from troth.gateway.first_connections import FirstConnections
 from troth.gateway.first_use import FirstUses
 from troth.gateway.mqtt.events import Events
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.listener import Door
 from troth.gateway.mqtt.names import Names
 from troth.gateway.mqtt.provisioning import Desk
+from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.upstream import Broker, Upstream
 from troth.gateway.presence import Presence
 from troth.gateway.principals import Principals
@@ -68,6 +70,7 @@ class Gateway:
         control: Control,
         principals: Principals,
         first_uses: FirstUses,
+        first_connections: FirstConnections,
         events: Events,
         clock: Clock,
         door: Door,
@@ -78,6 +81,7 @@ class Gateway:
         self._control = control
         self._principals = principals
         self._first_uses = first_uses
+        self._first_connections = first_connections
         self._events = events
         self._clock = clock
         self._door = door
@@ -92,16 +96,18 @@ class Gateway:
     async def start(self, listening: socket.socket) -> None:
         """Learn where the journal stands, then accept. Raises `Fault` (unavailable)."""
         await self._control.start()
+        await self._first_connections.start()
         self._run(self._control.run())
         self._run(self.report.run())
         self._run(self._first_uses.run())
+        self._run(self._first_connections.run())
         self._run(self._events.run())
         self._run(self._ticking())
         await self._door.open(listening)
 
     def show(self, server_tls: ServerTLS) -> None:
         """Show and demand what `server_tls` says from the next connection on."""
-        self._door.show(server_tls)
+        self._door.show(self._first_connections.door(server_tls))
 
     async def failed(self) -> None:
         """Wait for ever; raise what broke a part that should have gone on for ever."""
@@ -123,6 +129,7 @@ class Gateway:
                 await task
         await self.report.close()
         self._principals.close()
+        await asyncio.to_thread(self._first_connections.close)
         if self._desk is not None:
             await asyncio.to_thread(self._desk.close)
 
@@ -167,22 +174,22 @@ async def serve(
     names = Names(upstream.flavour, limits.topic_bytes_max)
     events = Events(upstream, names)
     conclusions = Conclusions()
-    control = Control(db, clock, principals, roster, options.unknown_state_for, also=(conclusions.apply,))
+    first = FirstConnections(db, clock, realm, limits, events.publish)
+    told = (conclusions.apply, first.apply)
+    control = Control(db, clock, principals, roster, options.unknown_state_for, also=told)
     desk = None
     if issuing is not None:
         ring, wait_s = issuing.ring, ENROLLMENT_WAIT_S_MAX
         desk = Desk(Provisioning(db, clock, realm, limits, issuing.public_url, conclusions, ring, Hooks(), wait_s))
     gate = Gate(
-        admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses.notice),
+        admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses.notice, first.greet),
         roster=roster,
         upstream=upstream,
-        names=names,
+        terms=Terms(names, limits, clock, options.drops_denied),
         report=Report(db, clock, worker, limits, Presence(clock, events.publish)),
-        limits=limits,
-        drops_denied=options.drops_denied,
         desk=desk,
     )
-    door = Door(gate, server_tls, limits, options.balancers)
-    gateway = Gateway(gate, control, principals, first_uses, events, clock, door)
+    door = Door(gate, first.door(server_tls), limits, options.balancers)
+    gateway = Gateway(gate, control, principals, first_uses, first, events, clock, door)
     await gateway.start(listening)
     return gateway

@@ -45,6 +45,15 @@ class OwnTopics:
         if self._held:
             self._held = self._held.difference(topic_filters)
 
+    def is_held(self, topic_filter: str) -> bool:
+        """Say whether a filter is held here."""
+        return topic_filter in self._held
+
+    def withdraw(self, objectionable: Callable[[str], bool]) -> None:
+        """Let go of the filters that are not allowed any more."""
+        if self._held:
+            self._held = frozenset(each for each in self._held if not objectionable(each))
+
     def close(self) -> None:
         """Take no more requests."""
         self._ask = None

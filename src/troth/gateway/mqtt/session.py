@@ -13,8 +13,10 @@ import structlog
 
 from troth.errors import Fault, Kind
 from troth.gateway.admission import Admitted, remembered
+from troth.gateway.first_connections import stranger_of
 from troth.gateway.grants import Peer
-from troth.gateway.mqtt.exchange import DISCONNECT, Exchange
+from troth.gateway.mqtt.conversation import DISCONNECT
+from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.names import ASSIGNED
 from troth.gateway.mqtt.provisioning import Counter
@@ -51,11 +53,11 @@ class Session(asyncio.Protocol):
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._state = State.AWAITING_CONNECT
-        self._reader = Reader(gate.limits.packet_bytes, Role.SERVER)
+        self._reader = Reader(gate.terms.limits.packet_bytes, Role.SERVER)
         self._early: list[Packet] = []
         self._early_bytes = 0
         self._opening: asyncio.Task[None] | None = None
-        self._deadline_s = self._loop.time() + gate.limits.connect_s
+        self._deadline_s = self._loop.time() + gate.terms.limits.connect_s
 
     @property
     def certificate_id(self) -> str:
@@ -75,9 +77,10 @@ class Session(asyncio.Protocol):
         tls: PeerTLS = transport.get_extra_info("tls")
         assert tls.certificate_id is not None, "the door lets nobody in without one"
         host, port = transport.get_extra_info("peername")[:2]
+        self._stranger = stranger_of(tls, host)
         self._peer = Peer(tls.certificate_id, host, port, tls.server_name, tls.version.removeprefix("TLSv"))
         self._denials = Denials(self._gate.report, Who(random_id(), self._peer.address, self._peer.certificate_id))
-        self._transport.set_write_buffer_limits(high=self._gate.limits.write_queue_bytes_max)
+        self._transport.set_write_buffer_limits(high=self._gate.terms.limits.write_queue_bytes_max)
         self._gate.roster.enter(self)
 
     def data_received(self, data: bytes) -> None:
@@ -121,7 +124,7 @@ class Session(asyncio.Protocol):
             self._opening = self._loop.create_task(self._open(connect))
         self._early += packets
         self._early_bytes += size
-        if self._early_bytes > self._gate.limits.packet_bytes:
+        if self._early_bytes > self._gate.terms.limits.packet_bytes:
             self._transport.pause_reading()
 
     def _take_fault(self, fault: StreamFault) -> None:
@@ -134,7 +137,7 @@ class Session(asyncio.Protocol):
 
     async def _open(self, connect: Connect) -> None:
         try:
-            known = await self._gate.admission.principal(self.certificate_id)
+            known = await self._gate.admission.principal(self.certificate_id, self._stranger)
             link = self._admit(known, connect)
             await self._gate.upstream.dial(link)
         except Refusal as refusal:
@@ -151,17 +154,16 @@ class Session(asyncio.Protocol):
         if not connect.client_id:
             connect = replace(connect, client_id=ASSIGNED + random_id())
         self._denials.who = Who(who.connection, who.address, who.certificate_id, None, connect.client_id)
-        if connect.will is not None and (problem := gate.names.topic_problem(connect.will.topic)):
+        if connect.will is not None and (problem := gate.terms.names.topic_problem(connect.will.topic)):
             resource = request_resource(Action.PUBLISH, connect.will.topic)
             raise Refusal(Reason.WILL_DENIED, action=Action.PUBLISH, resource=resource, detail=problem)
         self._take_admission(known, gate.admission.admit(known, self._peer, connect))
         self._connect = connect
-        self._counter = Counter(gate.desk, self._denials.who, gate.limits)
-        own, limits, drops = self._counter.topics, gate.limits, gate.drops_denied
-        self._exchange = Exchange(self._admitted.grant, gate.names, own, self._denials, limits, drops=drops)
-        keep_alive_s = honoured_keep_alive_s(connect, gate.limits)
+        self._counter = Counter(gate.desk, self._denials.who, gate.terms.limits)
+        self._exchange = Exchange(gate.terms, self._admitted.grant, self._counter.topics, self._denials)
+        keep_alive_s = honoured_keep_alive_s(connect, gate.terms.limits)
         self._link = gate.upstream.prepare(self, connect, self._admitted.upstream_client_id, keep_alive_s)
-        self._relay = Relay(self._transport, self._link, self._exchange, keep_alive_s, gate.limits)
+        self._relay = Relay(self._transport, self._link, self._exchange, keep_alive_s, gate.terms.limits)
         self._counter.open(self._relay.answer)
         self._enter(State.CONNECTING)
         gate.roster.bind(self)

@@ -5,9 +5,11 @@ from typing import Any
 from tests.fixtures.mqtt import allow, policy
 from tests.fixtures.reports import RecordingReport
 
+from troth.clock import SystemClock
 from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.names import Flavour, Names
 from troth.gateway.mqtt.own_topics import OwnTopics
+from troth.gateway.mqtt.terms import Terms
 from troth.gateway.report import Denials, Who
 from troth.limits import DEFAULT, Limits
 from troth.names import Realm
@@ -39,9 +41,8 @@ class Sides:
         own = OwnTopics((lambda *asked: self.asked.append(asked)) if offers else None, 2)
         self.report = RecordingReport()
         self.denials = Denials(self.report, Who("c1", "127.0.0.1:1"))
-        self.exchange = Exchange(
-            grant(*(statements or (OPEN, SUBSCRIBE))), Names(Flavour.NATS, 64), own, self.denials, limits, drops=drops
-        )
+        terms = Terms(Names(Flavour.NATS, 64), limits, SystemClock(), drops)
+        self.exchange = Exchange(terms, grant(*(statements or (OPEN, SUBSCRIBE))), own, self.denials)
 
     def device(self, *packets: Packet) -> None:
         self.exchange.from_device(packets)

@@ -20,11 +20,12 @@ class Judge:
         self._refused = refused
         self.full: list[str] = []
 
-    def objection(self, _place: int, topic_filter: str) -> str | None:
-        return "no" if topic_filter in self._refused else None
+    def objection(self, _place: int, wanted: Subscription) -> int | None:
+        return SUBSCRIPTION_REFUSED if wanted.topic_filter in self._refused else None
 
-    def no_room(self, topic_filter: str) -> None:
+    def no_room(self, topic_filter: str) -> int:
         self.full.append(topic_filter)
+        return SUBSCRIPTION_REFUSED
 
 
 @given(st.lists(st.sampled_from(["allowed", "refused by us", "refused by the broker"]), min_size=1, max_size=12))
@@ -71,10 +72,10 @@ def test_what_is_held_is_bounded_and_can_be_given_back() -> None:
     subscriptions.merge(Suback(1, (0, SUBSCRIPTION_REFUSED)))
     subscriptions.split(subscribe(2, "a", "d"), judge.objection, judge.no_room)
     subscriptions.merge(Suback(2, (0, 0)))
-    assert subscriptions.drop(Unsubscribe(3, ("a", "x")), lambda each: each != "x") == Unsubscribe(3, ("a",))
+    assert subscriptions.drop(Unsubscribe(3, ("a", "x")), lambda each: each != "x")[0] == Unsubscribe(3, ("a",))
     subscriptions.split(subscribe(4, "e", "f"), judge.objection, judge.no_room)
     assert judge.full == ["c", "f"]
-    assert subscriptions.drop(Unsubscribe(5, ("x",)), lambda each: each != "x") is None
+    assert subscriptions.drop(Unsubscribe(5, ("x",)), lambda each: each != "x")[0] is None
 
 
 def test_what_waits_is_bounded() -> None:

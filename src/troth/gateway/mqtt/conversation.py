@@ -1,0 +1,267 @@
+"""What the exchanges of both versions of MQTT have in common: deciding, telling, and what the gateway itself answers.
+
+Without I/O. Actions and resources are AWS IoT's. Knows no packet of only one version.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from troth.errors import PeerFault
+from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL
+from troth.gateway.mqtt.denying import NO_POLICY, deny
+from troth.gateway.mqtt.ended import Ended
+from troth.gateway.mqtt.own_topics import OwnTopics, accepted
+from troth.gateway.mqtt.subscriptions import Subscriptions
+from troth.gateway.mqtt.terms import Terms
+from troth.gateway.refusal import Reason
+from troth.gateway.report import Denials, Report
+from troth.limits import TOPICS_JUDGED_MAX
+from troth.policy.actions import Action
+from troth.policy.engine import Grant
+from troth.protocols.mqtt import (
+    Disconnect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Publish,
+    Pubrel,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+    render,
+)
+
+_PING_REQUEST: Final = render(Pingreq())
+PING_RESPONSE: Final = render(Pingresp())
+DISCONNECT: Final = render(Disconnect())
+"""Said to the broker, which forgets the will then."""
+
+TOO_MANY_FILTERS: Final = "too-many-filters"
+TOO_MANY_SUBSCRIPTIONS: Final = "too-many-subscriptions"
+NOT_SUBSCRIBED: Final = "not-subscribed"
+WITHDRAWN: Final = "subscription.withdrawn"
+
+
+class Conversation:
+    """One live connection. `to_broker` and `to_device` are what is to be sent; whoever sends it empties them."""
+
+    __slots__ = (
+        "_delivered",
+        "_denials",
+        "_good",
+        "_grant",
+        "_own",
+        "_pongs_kept",
+        "_published",
+        "_subscribed",
+        "_subscriptions",
+        "_terms",
+        "_withheld",
+        "to_broker",
+        "to_device",
+    )
+
+    def __init__(self, terms: Terms, grant: Grant, own: OwnTopics, denials: Denials) -> None:
+        self.to_broker: list[bytes] = []
+        self.to_device: list[bytes] = []
+        self._published = 0
+        self._delivered = 0
+        self._subscribed = 0
+        self._terms = terms
+        self._grant = grant
+        self._own = own
+        self._denials = denials
+        self._good: set[str] = set()
+        held_max = terms.limits.subscriptions_per_connection_max
+        self._subscriptions = Subscriptions(held_max, own.subscribe, denials.subscribed)
+        self._withheld: set[int] = set()
+        self._pongs_kept = 0
+
+    @property
+    def held_back_bytes(self) -> int:
+        """Bytes that wait here for the device."""
+        return 0
+
+    def from_device(self, packets: Iterable[Packet]) -> None:
+        """Decide what the device sent. Raises `Ended`, also for what breaks the protocol."""
+        raise NotImplementedError
+
+    def from_broker(self, packets: Iterable[Packet]) -> None:
+        """Decide what the broker sent. Raises `Ended` for what no broker may send."""
+        raise NotImplementedError
+
+    def regrant(self, grant: Grant) -> None:
+        """Decide by `grant` from now on. Filters that it does not allow are given back to the broker."""
+        self._grant = grant
+        lost = self._subscriptions.withdraw(self._is_withdrawn)
+        self._own.withdraw(self._is_withdrawn)
+        if lost is not None:
+            self._denials.unsubscribed(lost.topic_filters)
+            self.to_broker.append(render(lost))
+
+    def count(self, report: Report) -> None:
+        """Hand over what was allowed since the last time."""
+        if self._published:
+            report.allowed(Action.PUBLISH, self._published)
+        if self._delivered:
+            report.allowed(Action.RECEIVE, self._delivered)
+        if self._subscribed:
+            report.allowed(Action.SUBSCRIBE, self._subscribed)
+        self._published = self._delivered = self._subscribed = 0
+
+    def ping(self) -> None:
+        """Show the broker that somebody is there, although the device's last packets went no further than here."""
+        self.to_broker.append(_PING_REQUEST)
+        self._pongs_kept += 1
+
+    def answer(self, topic: str, payload: bytes) -> None:
+        """Give the device a message of the gateway's own, if it listens there and may receive it."""
+        if self._own.is_heard(topic) and self._grant.may_receive(topic):
+            self._speak(topic, payload)
+            self._delivered += 1
+
+    # What the versions differ in.
+
+    def _speak(self, topic: str, payload: bytes) -> None:
+        """Put a message of the gateway's own out to the device."""
+        raise NotImplementedError
+
+    def _say(self, packet: Suback | Unsuback) -> None:
+        """Put an answer out to the device."""
+        raise NotImplementedError
+
+    def _filter_code(self, problem: str) -> int:
+        """Return the code that refuses a filter for a problem."""
+        raise NotImplementedError
+
+    # From the device.
+
+    def _pingreq(self, _: Pingreq) -> None:
+        self.to_broker.append(_PING_REQUEST)
+
+    def _is_good(self, topic: str) -> bool:
+        if self._terms.names.topic_problem(topic) is not None:
+            return False
+        if len(self._good) >= TOPICS_JUDGED_MAX:
+            self._good.clear()
+        self._good.add(topic)
+        return True
+
+    def _is_request(self, packet: Publish) -> bool:
+        """Say whether it is an allowed request to the gateway itself."""
+        return self._own.is_request(packet.topic) and not packet.retain and self._grant.may_publish(packet.topic)
+
+    def _ask(self, packet: Publish) -> None:
+        self._published += 1
+        # What nobody would hear is not begun: a private key would be made for nobody.
+        where = accepted(packet.topic)
+        if self._own.is_heard(where) and self._grant.may_receive(where):
+            self._own.ask(packet.topic, packet.payload)
+        else:
+            deny(self._denials, self._grant, "receive.denied", Action.RECEIVE, where, NOT_SUBSCRIBED)
+
+    def _tell_publish(self, topic: str, problem: str | None) -> None:
+        """Tell that a PUBLISH is denied; `problem` is what speaks against it beside policy."""
+        action = Action.PUBLISH
+        if problem is None and self._grant.may_publish(topic):
+            action = Action.RETAIN_PUBLISH
+        deny(self._denials, self._grant, "publish.denied", action, topic, problem)
+
+    def _subscribe(self, packet: Subscribe) -> None:
+        try:
+            split = self._subscriptions.split(packet, self._filter_objection, self._no_room)
+        except PeerFault as fault:
+            raise Ended(Reason.PROTOCOL_ERROR, fault.message) from fault
+        if split.forward is not None:
+            self._subscribed += len(split.forward.subscriptions)
+            self.to_broker.append(render(split.forward))
+        if split.answer is not None:
+            self._say(split.answer)
+
+    def _filter_objection(self, place: int, wanted: Subscription) -> int | None:
+        topic_filter = wanted.topic_filter
+        problem = self._filter_problem(wanted)
+        if problem is None and place >= self._terms.limits.filters_per_subscribe_max:
+            problem = TOO_MANY_FILTERS
+        if problem is None and self._grant.may_subscribe(topic_filter):
+            return None
+        deny(self._denials, self._grant, "subscribe.denied", Action.SUBSCRIBE, topic_filter, problem)
+        # What policy denies is denied by policy, whatever else speaks against it.
+        if not self._grant.may_subscribe(topic_filter):
+            problem = NO_POLICY
+        return self._filter_code(problem or NO_POLICY)
+
+    def _filter_problem(self, wanted: Subscription) -> str | None:
+        """Return what speaks against a filter beside policy."""
+        if self._own.is_own(wanted.topic_filter):
+            return None
+        return self._terms.names.filter_problem(wanted.topic_filter)
+
+    def _no_room(self, topic_filter: str) -> int:
+        problem = TOO_MANY_SUBSCRIPTIONS
+        deny(self._denials, self._grant, "subscribe.denied", Action.SUBSCRIBE, topic_filter, problem)
+        return self._filter_code(problem)
+
+    def _is_withdrawn(self, topic_filter: str) -> bool:
+        if self._grant.may_subscribe(topic_filter):
+            return False
+        deny(self._denials, self._grant, WITHDRAWN, Action.SUBSCRIBE, topic_filter, None)
+        return True
+
+    def _unsubscribe(self, packet: Unsubscribe) -> None:
+        was_own = set(filter(self._own.is_held, packet.topic_filters))
+        self._own.unsubscribe(packet.topic_filters)
+        self._denials.unsubscribed(packet.topic_filters)
+        try:
+            forward, codes = self._subscriptions.drop(packet, self._is_known, was_own.__contains__)
+        except PeerFault as fault:
+            raise Ended(Reason.PROTOCOL_ERROR, fault.message) from fault
+        if forward is not None:
+            self.to_broker.append(render(forward))
+        else:
+            self._say(Unsuback(packet.packet_id, codes))
+
+    def _is_known(self, topic_filter: str) -> bool:
+        """Say whether the broker can have been sent a filter."""
+        return self._terms.names.filter_problem(topic_filter) is None
+
+    # From the broker.
+
+    def _unsuback(self, packet: Unsuback) -> None:
+        codes = self._subscriptions.left(packet)
+        if codes is not None:
+            self._say(Unsuback(packet.packet_id, codes))
+
+    def _deny_delivery(self, packet: Publish) -> None:
+        deny(self._denials, self._grant, "receive.denied", Action.RECEIVE, packet.topic, None)
+        self._withhold(packet)
+
+    def _withhold(self, packet: Publish) -> None:
+        """Keep a message from the device, and answer the broker in its place so that its flow goes on."""
+        if packet.qos == 1:
+            self.to_broker.append(PUBACK + packet.packet_id.to_bytes(2))
+        elif packet.qos == 2:
+            self._withheld.add(packet.packet_id)
+            self.to_broker.append(PUBREC + packet.packet_id.to_bytes(2))
+
+    def _pubrel_from_broker(self, packet: Pubrel) -> None:
+        if packet.packet_id in self._withheld:
+            self._withheld.discard(packet.packet_id)
+            self.to_broker.append(PUBCOMP + packet.packet_id.to_bytes(2))
+        else:
+            self.to_device.append(PUBREL + packet.packet_id.to_bytes(2))
+
+    def _suback(self, packet: Suback) -> None:
+        try:
+            merged = self._subscriptions.merge(packet)
+        except PeerFault as fault:
+            raise Ended(Reason.UPSTREAM_INVALID, fault.message) from fault
+        self._say(merged)
+
+    def _pingresp(self, _: Pingresp) -> None:
+        if self._pongs_kept:
+            self._pongs_kept -= 1
+        else:
+            self.to_device.append(PING_RESPONSE)
