@@ -19,7 +19,7 @@ from troth.errors import Fault, Kind, PeerFault
 from troth.gateway.http.answers import misuse, wrong_method
 from troth.gateway.http.ocsp_answers import Answer, Answers, Headers
 from troth.gateway.http.ocsp_path import candidates
-from troth.gateway.http.plain_get import path_of
+from troth.gateway.http.plain_requests import body_of, path_of
 from troth.limits import OCSP_REQUEST_BYTES_MAX
 from troth.x509.ocsp import OCSPRequest, ResponseStatus, failed_response, parse_request
 
@@ -49,7 +49,8 @@ RESPONSE_STATUSES: Final[Mapping[Kind, ResponseStatus]] = MappingProxyType(
 """How each kind of fault is told (RFC 6960, 2.3)."""
 
 _NOT_CACHED: Final = b"no-store"
-_BELOW: Final = f"{OCSP_PATH}/".encode()
+_PATH: Final = OCSP_PATH.encode()
+_BELOW: Final = b"%s/" % _PATH
 
 log = structlog.get_logger()
 
@@ -86,14 +87,18 @@ class OCSPDoor:
             await self._respond(scope, send, iter((body,)))
 
     def at_a_glance(self, received: bytes, date: bytes) -> bytes | None:
-        """Return the whole HTTP answer to a plain GET of an answer that is kept; None for all else: `__call__` does it.
+        """Return the whole HTTP answer to a plain request for an answer that is kept; None: `__call__` does it.
 
         A `troth.tls.asgi.Glance`.
         """
         target = path_of(received, _BELOW)
-        if target is None or not self._is_current():
+        if target is not None:
+            asked: bytes | None = next(candidates(target[len(OCSP_PATH) :]), b"")
+        else:
+            asked = body_of(received, _PATH, REQUEST_TYPE)
+        if asked is None or not self._is_current():
             return None
-        answer = self._answers.find(next(candidates(target[len(OCSP_PATH) :]), b""))
+        answer = self._answers.find(asked)
         if answer is None:
             return None
         if answer.sent is None:
