@@ -88,12 +88,16 @@ class Link:
         self._write(build_publish(topic, payload, qos=1, retain=retain, packet_id=packet_id))
         return answer
 
+    async def acknowledged(self, sent: asyncio.Future[Packet]) -> None:
+        """Wait until the server has taken over what `send` has sent."""
+        await self._in_time(sent, "PUBACK")
+
     async def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Send a message; at QoS 1 return when the server has taken it over."""
         if qos not in {0, 1}:
             raise OurFault(Kind.UNSUPPORTED, "this client sends with QoS 0 or 1")
         if qos:
-            await self._in_time(self.send(topic, payload, retain=retain), "PUBACK")
+            await self.acknowledged(self.send(topic, payload, retain=retain))
         else:
             self._write(build_publish(topic, payload, qos=0, retain=retain))
         await self.flushed()
@@ -131,6 +135,11 @@ class Link:
         if message.qos and self.is_open:
             self._write(Puback(message.packet_id))
         return message
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until all that was sent has been answered, but no longer than `timeout_s`."""
+        if self._waiting:
+            await asyncio.wait(self._waiting.values(), timeout=timeout_s)
 
     async def disconnect(self) -> None:
         """Take our leave and close; does nothing when it has ended."""

@@ -1,0 +1,80 @@
+"""A device that runs for years unattended: identity kept alive, one connection kept up, readings sent from the disk.
+
+Three tasks that know little of each other: `keeper` renews and asks the home, `connector` holds the connection,
+`sender` empties the queue by it. Everything that must survive is on the disk before it counts.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from troth.clock import Clock
+from troth.device.connector import Connector
+from troth.device.events import Event, Tell, reason
+from troth.device.identity import open_identity
+from troth.device.keeper import Keeper
+from troth.device.queue import Queue
+from troth.device.sender import Sender
+from troth.errors import Fault, Kind
+from troth.keys.randomness import random_below
+
+KEEP_ALIVE_S: Final = 60
+_PARTS: Final = 1 << 32
+
+
+def draw() -> float:
+    """Return a number from 0 to below 1 by which waits are spread."""
+    return random_below(_PARTS) / _PARTS
+
+
+class Agent:
+    """The agent of the identity in one folder. Runs on one event loop; `run` it once."""
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        tell: Tell,
+        *,
+        filters: Sequence[str] = (),
+        client_id: str | None = None,
+        keep_alive_s: int = KEEP_ALIVE_S,
+        draw: Callable[[], float] = draw,
+    ) -> None:
+        """`clock` is what certificates are judged by: it may block, and raise `Fault` while the time is not known.
+
+        Raises `Fault` (not found) without an identity.
+        """
+        open_identity(path)
+        self._path, self._tell = path, tell
+        self.connector = Connector(path, tell, draw, client_id=client_id, keep_alive_s=keep_alive_s)
+        self.connector.want(filters, 1)
+        self.keeper = Keeper(path, clock, tell, draw, self.connector.credential_changed)
+
+    async def run(self) -> None:
+        """Run until cancelled, which ends it in order.
+
+        Raises `Fault`: conflict when another agent runs for this identity, not found or malformed when the identity
+        cannot be read any more. A damaged queue ends nothing but the sending.
+        """
+        tasks = [
+            asyncio.create_task(self.connector.run()),
+            asyncio.create_task(self.keeper.run()),
+            asyncio.create_task(self._send()),
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self) -> None:
+        try:
+            with Queue(self._path) as queue:
+                await Sender(queue, self.connector, self._tell).run()
+        except Fault as fault:
+            if fault.kind is Kind.CONFLICT:
+                raise
+            self._tell(Event.QUEUE_BROKEN, **reason(fault))
