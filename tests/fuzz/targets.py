@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.fuzz import (
     journal_evidence,
+    mqtt_streams,
     ocsp_requests,
     policy_documents,
     policy_patterns,
@@ -44,6 +45,13 @@ class Target:
 TARGETS: Final[Mapping[str, Target]] = {
     "journal-evidence": Target(
         journal_evidence.check, journal_evidence.SEEDS, journal_evidence.WORDS, bytes_max=512 * 1024
+    ),
+    "mqtt-streams": Target(
+        mqtt_streams.check,
+        mqtt_streams.SEEDS,
+        mqtt_streams.WORDS,
+        bytes_max=256 * 1024,
+        memory_bytes=64 * MIB,  # the packets of five readings, of which most are of two bytes, at worst
     ),
     "ocsp-requests": Target(ocsp_requests.check, ocsp_requests.SEEDS, ocsp_requests.WORDS, bytes_max=64 * 1024),
     "policy-documents": Target(

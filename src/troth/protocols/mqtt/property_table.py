@@ -203,7 +203,8 @@ def render_properties(properties: Properties, place: Place) -> bytes:
     if properties is NO_PROPERTIES:
         return b"\0"
     out = bytearray()
-    for row, value in zip(_WRITTEN, properties, strict=True):
+    values: tuple[Any, ...] = properties
+    for row, value in zip(_WRITTEN, values, strict=True):
         if value is None or value == ():
             continue
         if place not in row.places or (place is Place.SUBSCRIBE and row.identifier == 0x0B and len(value) > 1):

@@ -231,7 +231,7 @@ class Reader:
             self._entries = _ENTRIES[self._version, self._role, state]
 
     def _refusal(self, first: int) -> PeerFault:
-        packet_type = FIRST_BYTES[self._version or Version.MQTT_3_1_1].get(first)
+        packet_type = FIRST_BYTES[self._version or self._offered or Version.MQTT_3_1_1].get(first)
         if packet_type is None:
             return PeerFault(Kind.MALFORMED, f"no packet begins with the byte 0x{first:02x}")
         return breach(f"{packet_type.name} may not come to a {self._role} while the conversation is {self._state}")

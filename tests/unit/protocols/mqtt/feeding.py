@@ -5,10 +5,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from troth.errors import Kind
-from troth.protocols.mqtt import Connack, ConnackCode, Connect, Packet, Reader, Role, StreamFault, render
+from troth.protocols.mqtt import (
+    Connack,
+    ConnackCode,
+    Connect,
+    Packet,
+    Properties,
+    Reader,
+    ReasonCode,
+    Role,
+    StreamFault,
+    Version,
+    render,
+)
 
 BOUND = 4096
+ALIASES = 8
 OPENING = {Role.SERVER: render(Connect("thermostat-1")), Role.CLIENT: render(Connack(ConnackCode.ACCEPTED))}
+ASKED = Properties(authentication_method="m")
+OPENING5 = {
+    Role.SERVER: render(Connect("thermostat-1", version=Version.MQTT_5, properties=ASKED), Version.MQTT_5),
+    Role.CLIENT: render(Connack(ReasonCode.SUCCESS), Version.MQTT_5),
+}
 
 
 @dataclass(frozen=True)
@@ -17,12 +35,17 @@ class Outcome:
 
     packets: tuple[Packet, ...]
     fault: tuple[Kind, str] | None = None
+    reason: ReasonCode | None = None
+    version: Version | None = Version.MQTT_3_1_1
 
 
-def new_reader(role: Role, *, opened: bool = True, bound: int = BOUND) -> Reader:
-    reader = Reader(bound, role)
+def new_reader(
+    role: Role, *, opened: bool = True, bound: int = BOUND, version: Version | None = Version.MQTT_3_1_1
+) -> Reader:
+    reader = Reader(bound, role, version, alias_max=ALIASES)
     if opened:
-        assert len(reader.feed(OPENING[role])) == 1
+        opening = OPENING if version is Version.MQTT_3_1_1 else OPENING5
+        assert len(reader.feed(opening[role])) == 1
     return reader
 
 
@@ -32,8 +55,9 @@ def feed(reader: Reader, pieces: Iterable[bytes]) -> Outcome:
         try:
             packets += reader.feed(piece)
         except StreamFault as fault:
-            return Outcome((*packets, *fault.before), (fault.kind, fault.message))
-    return Outcome(tuple(packets))
+            found = (fault.kind, fault.message)
+            return Outcome((*packets, *fault.before), found, fault.reason, reader.version)
+    return Outcome(tuple(packets), version=reader.version)
 
 
 def splits(data: bytes) -> Iterator[list[bytes]]:
@@ -47,9 +71,16 @@ def splits(data: bytes) -> Iterator[list[bytes]]:
         yield [data[start:stop] for start, stop in zip([0, *places], [*places, len(data)], strict=True)]
 
 
-def feed_every_way(data: bytes, role: Role, *, opened: bool = True, bound: int = BOUND) -> Outcome:
+def feed_every_way(
+    data: bytes,
+    role: Role,
+    *,
+    opened: bool = True,
+    bound: int = BOUND,
+    version: Version | None = Version.MQTT_3_1_1,
+) -> Outcome:
     """Feed `data` whole and in every split to readers of their own; return the one outcome of all."""
-    outcome = feed(new_reader(role, opened=opened, bound=bound), [data])
+    outcome = feed(new_reader(role, opened=opened, bound=bound, version=version), [data])
     for pieces in splits(data):
-        assert feed(new_reader(role, opened=opened, bound=bound), pieces) == outcome
+        assert feed(new_reader(role, opened=opened, bound=bound, version=version), pieces) == outcome
     return outcome
