@@ -3,13 +3,18 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from tests.fixtures.databases import NOON, StepClock
 
-from troth.journal.entries import head
+from troth.errors import Bug
+from troth.journal.change import change
+from troth.journal.entries import head, list_after
 from troth.limits import DECISION_TEXT_CHARS_MAX
 from troth.registry.decisions import DecisionKey, DecisionRow, append, list_counts, list_decisions
+from troth.registry.kicks import SESSION_KICKED, Kick, kick, parse_kick
 from troth.registry.sessions import (
     SessionRow,
+    Which,
     count_sessions,
     drop_expired_workers,
     drop_worker,
@@ -37,8 +42,8 @@ def test_a_worker_sends_what_has_changed(db: Database) -> None:
     with read(db) as connection:
         assert list_sessions(connection, NOON) == [two, three, session("gateway-2", "c1", "fan-1")]
         assert list_sessions(connection, NOON, after=two, limit=1) == [three]
-        assert list_sessions(connection, NOON, thing="fan-1") == [session("gateway-2", "c1", "fan-1")]
-        assert list_sessions(connection, NOON, certificate_id="cd" * 32) == []
+        assert list_sessions(connection, NOON, Which(thing="fan-1")) == [session("gateway-2", "c1", "fan-1")]
+        assert list_sessions(connection, NOON, Which(certificate_id="cd" * 32)) == []
         assert count_sessions(connection, NOON) == 3
         assert head(connection) == 0
     replace_sessions(db, "gateway-1", LEASE, [])
@@ -64,6 +69,36 @@ def test_the_sessions_of_a_killed_worker_vanish_with_its_lease(db: Database) -> 
     replace_sessions(db, "killed", later, [session("killed", "c1"), session("killed", "c2")])
     with read(db) as connection:
         assert count_sessions(connection, LEASE) == 3
+
+
+def test_a_kick_is_an_entry_and_says_how_many_are_listed(db: Database) -> None:
+    replace_sessions(db, "gateway-1", LEASE, [session("gateway-1", "c1"), session("gateway-1", "c2", "fan-1")])
+    which = Which(client_id="client-c1", thing="lamp-1")
+    with change(db, StepClock(), "operator:test", "it hangs") as changing:
+        assert kick(changing, which, sends_will=False) == 1
+        assert kick(changing, Which(certificate_id="ab" * 32)) == 2
+        with pytest.raises(Bug):
+            kick(changing, Which())
+    with read(db) as connection:
+        first, second = list_after(connection, 0)
+        assert count_sessions(connection, NOON) == 2
+    assert (first.kind, first.subject, first.actor, first.why) == (
+        SESSION_KICKED,
+        "client-c1",
+        "operator:test",
+        "it hangs",
+    )
+    assert parse_kick(first) == Kick(which, sends_will=False)
+    assert parse_kick(second) == Kick(Which(certificate_id="ab" * 32), sends_will=True)
+
+
+def test_a_kick_hits_who_meets_all_that_it_says() -> None:
+    both = Kick(Which(client_id="a", thing="t"), sends_will=True)
+    assert both.hits("a", "t", "c")
+    assert not both.hits("a", "u", "c")
+    assert not both.hits("b", "t", "c")
+    assert Kick(Which(certificate_id="c"), sends_will=True).hits(None, None, "c")
+    assert not Kick(Which(), sends_will=True).hits("a", "t", "c")
 
 
 def test_decisions_are_listed_newest_page_oldest_first(db: Database) -> None:

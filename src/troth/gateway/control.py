@@ -17,10 +17,11 @@ from troth.errors import Fault
 from troth.gateway.principals import Principals
 from troth.gateway.refusal import Reason
 from troth.gateway.roster import Roster
+from troth.gateway.touching import ENDINGS, touched_by
 from troth.journal.entries import head
 from troth.journal.record import Entry
 from troth.journal.tail import POLL_S, Follower
-from troth.registry.states import CERTIFICATE_DEACTIVATED, CERTIFICATE_HELD, CERTIFICATE_REVOKED
+from troth.registry.kicks import SESSION_KICKED, parse_kick
 from troth.store.connect import Database
 from troth.store.read import read
 
@@ -28,13 +29,6 @@ RETRY_S: Final = 0.25
 """How long to wait before a database that did not answer is asked again."""
 _TOGETHER: Final = 64
 """Principals that are looked up in one snapshot."""
-
-# What ends a connection without a look at anything else.
-_ENDINGS: Final = {
-    CERTIFICATE_REVOKED: Reason.CERTIFICATE_REVOKED,
-    CERTIFICATE_DEACTIVATED: Reason.CERTIFICATE_INACTIVE,
-    CERTIFICATE_HELD: Reason.CERTIFICATE_INACTIVE,
-}
 
 log = structlog.get_logger()
 
@@ -125,14 +119,32 @@ class Control:
             await asyncio.sleep(RETRY_S)
 
     def _take(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if (reason := ENDINGS.get(entry.kind)) is not None:
+                self._end(entry, reason)
+            elif entry.kind == SESSION_KICKED:
+                self._kick(entry)
         self._unsettled |= self._principals.apply(entries)
         for told in self._also:
             told(entries)
-        for entry in entries:
-            if entry.kind in _ENDINGS:
-                for connection in self._roster.bound_to(entry.subject):
-                    connection.end(_ENDINGS[entry.kind])
         self._touched.set()
+
+    def _end(self, entry: Entry, reason: Reason) -> None:
+        # Of a certificate that is being looked up nothing is kept, and its connections are bound all the same.
+        named = {name for noun, name in touched_by(entry) if noun == "certificate"}
+        for certificate_id in named | self._principals.touched(entry):
+            for connection in self._roster.bound_to(certificate_id):
+                connection.end(reason)
+
+    def _kick(self, entry: Entry) -> None:
+        kick = parse_kick(entry)
+        for certificate_id in self._roster.bound():
+            for connection in self._roster.bound_to(certificate_id):
+                who = connection.who
+                if kick.hits(who.client_id, who.thing, certificate_id):
+                    if not kick.sends_will:
+                        connection.silence_will()
+                    connection.end(Reason.KICKED)
 
     def _distrust(self) -> None:
         """Trust nothing that is kept, after a bug of ours."""

@@ -6,7 +6,7 @@ given. Decides nothing (`troth.gateway.admission`).
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 
 from troth.errors import Fault, Kind
+from troth.gateway.touching import Key, touched_by
 from troth.journal.entries import head
 from troth.journal.record import Entry
 from troth.limits import POLICY_DOCUMENT_CHARS_MAX, Limits
@@ -34,9 +35,6 @@ from troth.x509.profiles import Purpose
 _THREADS: Final = 4
 _ATTEMPTS: Final = 5
 _DOCUMENTS_KEPT: Final = 4096
-
-Key = tuple[str, str]
-"""What an entry of the journal can touch: a noun and its name, such as ``("thing", "lamp-1")``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +108,15 @@ class Principals:
         """Take note of journal entries: forget what they touch, and return the certificate ids of it."""
         touched: set[str] = set()
         for entry in entries:
-            for key in touched_by(entry):
-                touched |= self._index.get(key, set())
+            touched |= self.touched(entry)
         self.position = entries[-1].number
         for certificate_id in touched:
             self._forget(certificate_id)
         return touched
+
+    def touched(self, entry: Entry) -> set[str]:
+        """Return the certificate ids of what is kept that an entry touches."""
+        return set[str]().union(*(self._index.get(key, ()) for key in touched_by(entry)))
 
     def forget_all(self) -> None:
         """Keep nothing: whatever is asked next is looked up."""
@@ -201,28 +202,6 @@ class Principals:
             holders.discard(certificate_id)
             if not holders:
                 del self._index[key]
-
-
-def touched_by(entry: Entry) -> Iterator[Key]:
-    """Yield what an entry changes, of all that a principal is made of. A noun not known here touches all it names."""
-    noun, _, verb = entry.kind.partition(".")
-    if noun in _UNTOUCHING or verb in _BEGINNINGS:
-        return
-    if noun == "policy" and "target" in entry.data:
-        # Attached or detached: whoever else has the policy is not touched.
-        yield str(entry.data["target_kind"]), str(entry.data["target"])
-    elif noun in {"certificate", "policy", "thing", "issuer"}:
-        yield noun, entry.subject
-    else:
-        for field, named in _NAMING.items():
-            if entry.data.get(field) is not None:
-                yield named, str(entry.data[field])
-
-
-_UNTOUCHING: Final = frozenset({"token", "profile", "home", "type", "trust", "renewal"})
-_BEGINNINGS: Final = frozenset({"intended", "refused"})
-"""Of certificates: there is none yet."""
-_NAMING: Final = {"certificate_id": "certificate", "thing": "thing", "policy": "policy"}
 
 
 def _keys_of(known: Known) -> set[Key]:

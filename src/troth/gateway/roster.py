@@ -7,6 +7,7 @@ from typing import Protocol
 
 from troth.gateway.principals import Known, Principals
 from troth.gateway.refusal import Reason
+from troth.gateway.report import Who
 
 
 class Connection(Protocol):
@@ -17,12 +18,21 @@ class Connection(Protocol):
         """Whose it is."""
         ...
 
+    @property
+    def who(self) -> Who:
+        """All that is known of it by now."""
+        ...
+
     def review(self, known: Known | None) -> None:
         """Decide again by what is known of the certificate now; None says that it is registered no more."""
         ...
 
     def end(self, reason: Reason) -> None:
         """End it, if it has not ended."""
+        ...
+
+    def silence_will(self) -> None:
+        """Have its will not published, however it ends."""
         ...
 
     def abort(self) -> None:

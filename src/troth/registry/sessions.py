@@ -36,6 +36,18 @@ class SessionRow:
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which sessions are meant: those that meet every condition given."""
+
+    client_id: str | None = None
+    thing: str | None = None
+    certificate_id: str | None = None
+
+
+EVERY: Final = Which()
+
+
 def replace_sessions(db: Database, worker: str, lease_until: datetime, rows: Sequence[SessionRow]) -> None:
     """Make `rows` all the sessions of `worker`, and its lease end at `lease_until`. Raises `Fault` (unavailable)."""
     with write(db) as connection:
@@ -83,31 +95,31 @@ def drop_expired_workers(db: Database, at: datetime) -> None:
         _forget(connection, _WORKERS.lease_until <= at)
 
 
-def count_sessions(connection: Connection, at: datetime) -> int:
+def count_sessions(connection: Connection, at: datetime, which: Which = EVERY) -> int:
     """Return how many sessions there are at time `at`, over all workers whose lease has not ended."""
-    statement = select(func.count()).select_from(_living()).where(_WORKERS.lease_until > at)
+    statement = select(func.count()).select_from(_living()).where(_WORKERS.lease_until > at, *_meets(which))
     return int(connection.execute(statement).scalar_one())
 
 
 def list_sessions(
     connection: Connection,
     at: datetime,
+    which: Which = EVERY,
     *,
-    thing: str | None = None,
-    certificate_id: str | None = None,
     after: SessionRow | None = None,
     limit: int = PAGE_ROWS,
 ) -> list[SessionRow]:
-    """Return the sessions at time `at` that meet every condition given, in the order of worker and id."""
+    """Return the sessions at time `at` that meet every condition of `which`, in the order of worker and id."""
     order = (_SESSIONS.worker, _SESSIONS.connection)
-    statement = select(tables.sessions).select_from(_living()).where(_WORKERS.lease_until > at).order_by(*order)
-    if thing is not None:
-        statement = statement.where(_SESSIONS.thing == thing)
-    if certificate_id is not None:
-        statement = statement.where(_SESSIONS.certificate_id == certificate_id)
+    statement = select(tables.sessions).select_from(_living()).where(_WORKERS.lease_until > at, *_meets(which))
+    statement = statement.order_by(*order)
     if after is not None:
         statement = statement.where(tuple_(*order) > (after.worker, after.connection))
     return [SessionRow(*row) for row in connection.execute(statement.limit(page_rows(limit)))]
+
+
+def _meets(which: Which) -> list[ColumnElement[bool]]:
+    return [_SESSIONS[name] == value for name, value in asdict(which).items() if value is not None]
 
 
 def _living() -> Join:

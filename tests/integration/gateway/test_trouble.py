@@ -14,6 +14,7 @@ from tests.fixtures.house import House, Log, name_of
 from tests.fixtures.mosquitto import mosquitto
 from tests.fixtures.mqtt import device
 
+from troth.gateway.mqtt.events import CLIENT_ID as EVENTS_CLIENT_ID
 from troth.gateway.mqtt.upstream import Broker
 from troth.protocols.mqtt import Connack, ConnackCode, Connect, Reader, Role, build_publish, render
 from troth.testing.authority import TestAuthority
@@ -109,19 +110,23 @@ def test_a_broker_may_want_our_certificate(house: House, site: TestAuthority, tm
 
 
 class FakeBroker:
-    """A broker that says what a test wants, to one client."""
+    """A broker that says what a test wants, to one device."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.broker = Broker(f"mqtt://127.0.0.1:{self._listening.getsockname()[1]}")
 
     def accept(self) -> tuple[socket.socket, Connect]:
-        connection, _ = self._listening.accept()
-        connection.settimeout(10)
-        reader = Reader(1024 * 1024, Role.SERVER)
-        packets = reader.feed(connection.recv(65536))
-        assert isinstance(packets[0], Connect)
-        return connection, packets[0]
+        while True:
+            connection, _ = self._listening.accept()
+            connection.settimeout(10)
+            reader = Reader(1024 * 1024, Role.SERVER)
+            packets = reader.feed(connection.recv(65536))
+            assert isinstance(packets[0], Connect)
+            if not packets[0].client_id.startswith(EVENTS_CLIENT_ID):
+                return connection, packets[0]
+            # The gateway's own, which can wait.
+            connection.close()
 
     def close(self) -> None:
         self._listening.close()

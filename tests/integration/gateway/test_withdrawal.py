@@ -20,7 +20,7 @@ from troth.protocols.mqtt import Will, build_publish
 from troth.registry.attachments import attach_principal, detach_principal
 from troth.registry.decisions import list_counts, list_decisions
 from troth.registry.policies import attach_policy, create_policy
-from troth.registry.sessions import count_sessions, list_sessions
+from troth.registry.sessions import Which, count_sessions, list_sessions
 from troth.registry.states import deactivate
 from troth.store.read import read
 from troth.testing.authority import TestAuthority
@@ -255,7 +255,7 @@ def test_people_can_see_who_is_connected_and_what_was_denied(house: House, log: 
     house.gateway.flush()
     with read(house.site.db) as connection:
         now = house.site.clock.now()
-        (row,) = list_sessions(connection, now, thing=name_of(lamp))
+        (row,) = list_sessions(connection, now, Which(thing=name_of(lamp)))
         assert (row.certificate_id, row.client_id, row.address) == (lamp.certificate_id, name_of(lamp), talk.address)
         assert count_sessions(connection, now) >= 1
         (denied,) = [each for each in list_decisions(connection, denied=True) if each.address == talk.address]
@@ -266,4 +266,4 @@ def test_people_can_see_who_is_connected_and_what_was_denied(house: House, log: 
     assert talk.is_closed()
     house.gateway.flush()
     with read(house.site.db) as connection:
-        assert not list_sessions(connection, now, thing=name_of(lamp))
+        assert not list_sessions(connection, now, Which(thing=name_of(lamp)))

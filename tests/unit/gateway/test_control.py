@@ -11,6 +11,7 @@ from troth.gateway.admission import Admission
 from troth.gateway.control import Control
 from troth.gateway.principals import Known, Principals
 from troth.gateway.refusal import Reason, Refusal
+from troth.gateway.report import Who
 from troth.gateway.roster import Roster
 from troth.journal.change import change
 from troth.journal.tail import POLL_S
@@ -27,10 +28,12 @@ GRACE = timedelta(seconds=30)
 class Visitor:
     """A connection that notes what is done to it."""
 
-    def __init__(self, certificate_id: str) -> None:
+    def __init__(self, certificate_id: str, thing: str) -> None:
         self.certificate_id = certificate_id
         self.reviews: list[Known | None] = []
         self.ends: list[Reason] = []
+        self.silenced = False
+        self.who = Who("c", "192.0.2.1:1", certificate_id, thing, thing)
         self.told = asyncio.Event()
 
     def review(self, known: Known | None) -> None:
@@ -40,6 +43,10 @@ class Visitor:
     def end(self, reason: Reason) -> None:
         self.ends.append(reason)
         self.told.set()
+
+    def silence_will(self) -> None:
+        assert not self.ends
+        self.silenced = True
 
     def abort(self) -> None: ...
 
@@ -56,8 +63,9 @@ class Post:
         self.admission = Admission(self.principals, authority.clock, Realm(), DEFAULT, self.control.is_up_to_date)
 
     async def receive(self, certificate_id: str) -> Visitor:
-        visitor = Visitor(certificate_id)
-        assert await self.principals.get(certificate_id) is not None
+        known = await self.principals.get(certificate_id)
+        assert known is not None
+        visitor = Visitor(certificate_id, known.things[0].name)
         self.roster.enter(visitor)
         self.roster.bind(visitor)
         return visitor

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from sqlalchemy import text
 from tests.fixtures.mqtt import allow, policy
 
 from troth.errors import Fault, Kind
-from troth.gateway.principals import Principals, touched_by
+from troth.gateway.principals import Principals
 from troth.journal.change import Change, change
 from troth.journal.entries import head
 from troth.journal.record import Entry
@@ -172,28 +171,3 @@ def test_a_policy_that_cannot_be_read_leaves_no_policies(authority: TestAuthorit
     known = asyncio.run(principals.get(lamp.certificate_id))
     assert known is not None
     assert known.policies is None
-
-
-def entry(kind: str, subject: str = "x", **data: object) -> Entry:
-    return Entry(1, datetime(2026, 6, 1, tzinfo=UTC), ACTOR, kind, subject, data)
-
-
-@pytest.mark.parametrize(
-    ("happened", "keys"),
-    [
-        (entry("certificate.revoked", "c", thing="t"), {("certificate", "c")}),
-        (entry("certificate.intended", "i", thing="t"), set()),
-        (entry("policy.attached", "p", target_kind="thing", target="t"), {("thing", "t")}),
-        (entry("policy.detached", "p", target_kind="certificate", target="c"), {("certificate", "c")}),
-        (entry("policy.updated", "p"), {("policy", "p")}),
-        (entry("thing.updated", "t"), {("thing", "t")}),
-        (entry("principal.detached", "c", certificate_id="c", thing="t"), {("certificate", "c"), ("thing", "t")}),
-        (entry("issuer.updated", "i"), {("issuer", "i")}),
-        (entry("token.spent", "k", thing="t"), set()),
-        (entry("profile.applied", "device"), set()),
-        (entry("novelty.happened", "n", thing="t", policy="p"), {("thing", "t"), ("policy", "p")}),
-    ],
-    ids=lambda each: each.kind if isinstance(each, Entry) else "",
-)
-def test_each_entry_touches_what_it_changes(happened: Entry, keys: set[tuple[str, str]]) -> None:
-    assert set(touched_by(happened)) == keys

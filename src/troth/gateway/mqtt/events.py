@@ -30,6 +30,8 @@ from troth.protocols.mqtt import (
     render,
 )
 
+CLIENT_ID: Final = "troth-events-"
+"""How the client id begins that the broker sees; no session has one like it."""
 RETRY_S: Final = 0.5
 """How long to wait before a broker that did not answer is asked again."""
 _PING_S: Final = KEEP_ALIVE_S_MIN / 2
@@ -137,7 +139,7 @@ class Events:
     # How it is sent.
 
     async def _serve(self) -> None:
-        connect = Connect(f"troth-events-{random_id()}")
+        connect = Connect(CLIENT_ID + random_id())
         link = self._link = self._upstream.prepare(self, connect, connect.client_id, KEEP_ALIVE_S_MIN)
         try:
             async with asyncio.timeout(UPSTREAM_WAIT_S_MAX):
