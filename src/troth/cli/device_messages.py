@@ -1,8 +1,150 @@
-"""How ``troth device subscribe`` shows a message that came: as a row, and as a line for a terminal."""
+"""``troth device publish`` and ``subscribe``: one message, messages as they come, and readings for the queue."""
 
 import base64
+import sys
+from pathlib import Path
+from typing import Annotated
 
-from troth.protocols.mqtt import Publish
+import typer
+
+from troth.cli.device_options import (
+    IDENTITY,
+    STANDARD,
+    ClientIdOption,
+    IdentityOption,
+    JsonOption,
+    read_file,
+)
+from troth.cli.output import answer, say
+from troth.clock import SystemClock, parse_duration
+from troth.device.connection import ConnectionFault
+from troth.device.identity import open_identity
+from troth.device.mqtt import Client, connect
+from troth.device.queue import Queue
+from troth.device.waiting import Wait
+from troth.errors import Fault, Kind
+from troth.limits import DEFAULT
+from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, Publish
+
+
+def publish(
+    topic: Annotated[str, typer.Option("--topic", help="The topic to send to.")],
+    message: Annotated[str | None, typer.Option("--message", help="The message, as text.")] = None,
+    file: Annotated[str | None, typer.Option("--file", help="The file with the message; - is stdin.")] = None,
+    qos: Annotated[int, typer.Option("--qos", min=0, max=1, help="1: return when the home has taken it over.")] = 1,
+    retain: Annotated[bool, typer.Option("--retain", help="Keep it at home as the topic's last message.")] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Put it on the disk; `troth device run` sends it when the home is there.")
+    ] = False,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Each line of standard input is a message, until its end; with --queue.")
+    ] = False,
+    client_id: ClientIdOption = None,
+    identity: IdentityOption = IDENTITY,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one message over mutual TLS, or queue it."""
+    if lines:
+        _queue_lines(identity, topic, retain=retain, queue=queue, as_json=as_json)
+        return
+    if (message is None) == (file is None):
+        raise Fault(Kind.MALFORMED, "say what to send", hint="give either --message TEXT or --file FILE (- is stdin)")
+    payload = message.encode() if message is not None else read_file(file or STANDARD, DEFAULT.packet_bytes)
+    if queue:
+        with Queue(open_identity(identity).path) as waiting:
+            _queue(waiting, topic, payload, retain=retain, as_json=as_json)
+        return
+    opened = open_identity(identity)
+    with connect(opened, SystemClock(), client_id=client_id) as client:
+        try:
+            client.publish(topic, payload, qos=qos, retain=retain)
+            if not qos:
+                # Nobody answers a message of QoS 0; an answered ping says that we were not thrown out for it.
+                client.ping()
+        except ConnectionFault as fault:
+            raise _thrown_out(fault, f"publish to {topic!r}") from fault
+    value = {"topic": topic, "bytes": len(payload), "qos": qos, "retain": retain}
+    answer(value, f"published {len(payload)} bytes to {topic}", as_json=as_json)
+
+
+def subscribe(
+    filters: Annotated[list[str], typer.Option("--filter", metavar="F", help="A topic filter; may be repeated.")],
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many messages.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="Stop after so long: 30s; too few are then a fault.")
+    ] = None,
+    qos: Annotated[int, typer.Option("--qos", min=0, max=1, help="The highest QoS to receive with.")] = 1,
+    client_id: ClientIdOption = None,
+    identity: IdentityOption = IDENTITY,
+    as_json: JsonOption = False,
+) -> None:
+    """Print messages as they come.
+
+    One a line, as TOPIC PAYLOAD, with what cannot be printed escaped; with --json as one object a line.
+    """
+    clock = SystemClock()
+    wait_s = parse_duration(timeout).total_seconds() if timeout else None
+    opened = open_identity(identity)
+    with connect(opened, clock, client_id=client_id) as client:
+        try:
+            _subscribe(client, filters, qos)
+            came = _print_messages(client, Wait(clock, wait_s), count, as_json=as_json)
+        except ConnectionFault as fault:
+            raise _thrown_out(fault, f"receive from {', '.join(filters)}") from fault
+    if count is not None and came < count:
+        raise Fault(Kind.UNAVAILABLE, f"{came} of {count} messages came within {timeout}")
+
+
+def _queue_lines(identity: Path, topic: str, *, retain: bool, queue: bool, as_json: bool) -> None:
+    if not queue:
+        raise Fault(Kind.MALFORMED, "lines can be queued, and not sent at once", hint="add --queue")
+    with Queue(open_identity(identity).path) as waiting:
+        while line := sys.stdin.buffer.readline(DEFAULT.packet_bytes):
+            _queue(waiting, topic, line.removesuffix(b"\n"), retain=retain, as_json=as_json)
+
+
+def _queue(waiting: Queue, topic: str, payload: bytes, *, retain: bool, as_json: bool) -> None:
+    reading = waiting.add(topic, payload, SystemClock().now(), retain=retain)
+    value = {"topic": topic, "bytes": len(payload), "retain": retain, "sequence": reading.sequence}
+    answer(value, f"queued {len(payload)} bytes to {topic} as number {reading.sequence}", as_json=as_json)
+
+
+def _subscribe(client: Client, filters: list[str], qos: int) -> None:
+    codes = client.subscribe(filters, qos=qos)
+    refused = [each for each, code in zip(filters, codes, strict=True) if code == SUBSCRIPTION_REFUSED]
+    if len(refused) == len(filters):
+        raise Fault(
+            Kind.FORBIDDEN,
+            f"the home does not let this device subscribe to {', '.join(refused)}",
+            hint="its policy must allow iot:Subscribe on that topic filter",
+        )
+    for each in refused:
+        say(f"refused: {each}")
+    say(f"subscribed to {', '.join(each for each in filters if each not in refused)}")
+
+
+def _print_messages(client: Client, wait: Wait, count: int | None, *, as_json: bool) -> int:
+    came = 0
+    while count is None or came < count:
+        message = client.receive(wait.left_s())
+        if message is None:
+            break
+        came += 1
+        text = f"{printable(message.topic.encode())} {printable(message.payload)}"
+        answer(message_row(message), text, as_json=as_json)
+    return came
+
+
+def _thrown_out(fault: ConnectionFault, doing: str) -> Fault:
+    """Say what a connection that was closed on us most likely means: MQTT 3.1.1 has no word for it."""
+    if fault.refusal.word != "closed":
+        return fault
+    return Fault(
+        Kind.FORBIDDEN,
+        f"the home closed the connection when this device was to {doing}",
+        detail=fault.detail,
+        hint="its policy may not allow it, or its certificate was revoked; at home: troth decision list --denied",
+    )
 
 
 def message_row(message: Publish) -> dict[str, object]:

@@ -26,7 +26,7 @@ NOUNS: Final[dict[str, str]] = {
     "decision": "What the gateway decided, and why",
     "session": "Who is connected now",
     "journal": "The record of every change",
-    "device": "The device's side: enroll, publish, subscribe",
+    "device": "The device's side: enroll, publish, subscribe, renew, run",
 }
 
 # Commands on the home itself; each is a function of troth/cli/home.py.

@@ -20,7 +20,7 @@ from troth.device.schedule import back_off_s
 from troth.device.slots import Slots
 from troth.errors import Fault
 from troth.limits import DEVICE_LINGER_S_MAX, DEVICE_RECONNECT_S_MAX
-from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, ConnackCode, Connect
+from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, ConnackCode, Connect, Publish
 from troth.x509.certificates import certificate_id
 
 STEADY_S: Final = 30.0
@@ -66,6 +66,16 @@ class Connector:
     def want(self, filters: Sequence[str], qos: int) -> None:
         """Subscribe on every connection from the next one on; what is refused is told of."""
         self._filters |= dict.fromkeys(filters, qos)
+
+    async def receive(self) -> Publish:
+        """Return the next message of any subscription, acknowledged, through whatever becomes of connections."""
+        while True:
+            link = await self.link()
+            try:
+                return await link.receive()
+            except Fault:
+                if link.is_open:
+                    raise
 
     async def run(self) -> None:
         """Keep the connection until cancelled; then take our leave. Raises `Fault` when there is no identity."""

@@ -27,6 +27,7 @@ class Event(StrEnum):
     TIME_UNKNOWN = "time-unknown"
     SET_ASIDE = "set-aside"
     """The home ends the connection whenever it is sent this reading: it is out of the way of the others."""
+    MESSAGE = "message"
     QUEUE_BROKEN = "queue-broken"
 
 

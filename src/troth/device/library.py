@@ -116,20 +116,11 @@ class AsyncDevice:
         async def take() -> Publish | None:
             try:
                 async with asyncio.timeout(timeout_s):
-                    return await self._take()
+                    return await self._agent.connector.receive()
             except TimeoutError:
                 return None
 
         return self._returned.popleft() if self._returned else await self._while_running(take(), self._return)
-
-    async def _take(self) -> Publish:
-        while True:
-            link = await self._agent.connector.link()
-            try:
-                return await link.receive()
-            except Fault:
-                if link.is_open:
-                    raise
 
     def _return(self, message: Publish | None) -> None:
         """Keep a message that was acknowledged, and whose taker went away at that moment."""

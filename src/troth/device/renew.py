@@ -6,6 +6,7 @@ the home takes both until the new one is used at its MQTT door. RFC 7030 section
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from troth.device.enroll import Enrolled, Wanted, enroll_by
 from troth.device.est import ESTServer, Hint
 from troth.device.home_time import HomeTime
 from troth.device.identity import Identity, open_identity
+from troth.device.schedule import due_at, life_of
 from troth.device.slot_keys import open_key
 from troth.device.slots import Slot, Slots, holding
 from troth.errors import Fault, Kind
@@ -57,6 +59,21 @@ def ask_hint(path: Path, clock: Clock) -> Hint:
     """Ask the home when the certificate in use is to be renewed. Raises `Fault` as `ESTServer` does; not found."""
     identity = open_identity(path)
     return _server(identity, _time(identity, clock)).renewal_info(identity.slot)
+
+
+def find_due(path: Path, clock: Clock) -> datetime:
+    """Return when the certificate in use is to be renewed: now where that was begun, else by the home's word.
+
+    A home that cannot be asked does not keep a device from renewing in time. Raises `Fault` (not found).
+    """
+    identity = open_identity(path)
+    if Slots(path).spare().request_file.exists():
+        return clock.now()
+    try:
+        window = ask_hint(path, clock).window
+    except Fault:
+        window = None
+    return due_at(life_of(identity.certificate), window)
 
 
 def go_back(path: Path) -> None:
