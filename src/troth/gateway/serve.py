@@ -23,6 +23,7 @@ from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.listener import Door
 from troth.gateway.mqtt.names import Names
 from troth.gateway.mqtt.provisioning import Desk
+from troth.gateway.mqtt.seats import Seats
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.upstream import Broker, Upstream
 from troth.gateway.presence import Presence
@@ -86,6 +87,7 @@ class Gateway:
         self._clock = clock
         self._door = door
         self._desk = gate.desk
+        self._seats = gate.seats
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -121,6 +123,7 @@ class Gateway:
         for connection in self._roster:
             connection.end(Reason.SHUTDOWN)
         await self._roster.empty(FAREWELL_S)
+        self._seats.close()
         await self._events.close(FAREWELL_S)
         for task in self._tasks:
             task.cancel()
@@ -185,6 +188,7 @@ async def serve(
         admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses.notice, first.greet),
         roster=roster,
         upstream=upstream,
+        seats=Seats(upstream, limits.connections_max),
         terms=Terms(names, limits, clock, options.drops_denied),
         report=Report(db, clock, worker, limits, Presence(clock, events.publish)),
         desk=desk,

@@ -59,6 +59,7 @@ class Conversation:
         "_subscriptions",
         "_terms",
         "_withheld",
+        "left",
         "to_broker",
         "to_device",
     )
@@ -78,6 +79,8 @@ class Conversation:
         self._subscriptions = Subscriptions(held_max, own.subscribe, denials.subscribed)
         self._withheld: set[int] = set()
         self._pongs_kept = 0
+        self.left: Disconnect | None = None
+        """What a device of MQTT 5 said last."""
 
     @property
     def held_back_bytes(self) -> int:

@@ -34,6 +34,8 @@ from troth.protocols.mqtt import (
     render,
 )
 
+_PLAIN: Final = frozenset({0x30, 0x32, 0x3A})
+"""First bytes of messages that are neither retained nor of QoS 2: there is no more to ask of them."""
 RESERVED_PAYLOAD: Final = "payload-reserved"
 QOS_REFUSED: Final = "qos-not-supported"
 
@@ -57,12 +59,11 @@ class Exchange(Conversation):
         published = 0
         for packet in packets:
             if isinstance(packet, Publish):
-                raw, topic, qos, retain, packet_id, _, _ = packet
+                raw, topic = packet[0], packet[1]
                 if (
                     (topic in good or self._is_good(topic))
                     and grant.may_publish(topic)
-                    and (not retain or grant.may_retain(topic))
-                    and not (qos == 2 and packet_id in self._dropped)
+                    and raw[0] in _PLAIN
                     and raw[-1] != LAST_BYTE
                 ):
                     forward(raw)

@@ -73,13 +73,11 @@ _ENDINGS: Final[Mapping[ReasonCode, Reason]] = MappingProxyType(
 class Exchange5(Deliveries):
     """One live connection of MQTT 5."""
 
-    __slots__ = ("_answered", "left")
+    __slots__ = ("_answered",)
 
     def __init__(self, terms: Terms, grant: Grant, own: OwnTopics, denials: Denials, asked: Asked) -> None:
         super().__init__(terms, grant, own, denials, asked)
         self._answered: set[int] = set()
-        self.left: Disconnect | None = None
-        """What it said last."""
 
     def from_device(self, packets: Iterable[Packet]) -> None:
         """Decide what the device sent. Raises `Ended`, also for what breaks the protocol."""

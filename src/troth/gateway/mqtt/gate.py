@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from troth.gateway.admission import Admission
 from troth.gateway.mqtt.provisioning import Desk
+from troth.gateway.mqtt.seats import Seats
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.upstream import Upstream
 from troth.gateway.report import Report
@@ -17,6 +18,7 @@ class Gate:
     admission: Admission
     roster: Roster
     upstream: Upstream
+    seats: Seats
     terms: Terms
     report: Report
     desk: Desk | None = None

@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from troth.gateway.mqtt.conversation import Conversation
 from troth.gateway.mqtt.ended import Ended
-from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link
 from troth.gateway.refusal import Reason
 from troth.limits import KIB, Limits
-from troth.protocols.mqtt import Connect, Packet
+from troth.policy.engine import Grant
+from troth.protocols.mqtt import Packet
 
 PATIENCE: Final = 1.5
 """How many keep-alives a device may be silent [MQTT-3.1.2-24]."""
@@ -47,7 +48,7 @@ class Relay:
         self,
         transport: asyncio.Transport,
         link: Link,
-        exchange: Exchange,
+        exchange: Conversation,
         keep_alive_s: int,
         limits: Limits,
     ) -> None:
@@ -74,11 +75,19 @@ class Relay:
 
     def from_broker(self, packets: list[Packet]) -> Ending | None:
         """Take what the broker sent."""
-        return self._pass(self._exchange.from_broker, packets)
+        ending = self._pass(self._exchange.from_broker, packets)
+        if self._exchange.held_back_bytes > self._waiting_bytes_max:
+            return ending or (Reason.SLOW_READER, "it is sent much and acknowledges little")
+        return ending
 
     def answer(self, topic: str, payload: bytes) -> None:
         """Give the device a message of the gateway's own, on its own connection."""
         self._exchange.answer(topic, payload)
+        self._send()
+
+    def regrant(self, grant: Grant) -> None:
+        """Decide by `grant` from now on."""
+        self._exchange.regrant(grant)
         self._send()
 
     def device_slow(self, since_s: float | None) -> None:
@@ -135,8 +144,3 @@ class Relay:
         if out:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
-
-
-def honoured_keep_alive_s(connect: Connect, limits: Limits) -> int:
-    """Return the keep-alive that a session is held to: the device's own within the bound, and the bound for none."""
-    return min(connect.keep_alive_s or limits.keep_alive_s_max, limits.keep_alive_s_max)

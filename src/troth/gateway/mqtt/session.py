@@ -12,24 +12,31 @@ from typing import cast
 import structlog
 
 from troth.errors import Fault, Kind
-from troth.gateway.admission import Admitted, remembered
 from troth.gateway.first_connections import stranger_of
 from troth.gateway.grants import Peer
-from troth.gateway.mqtt.conversation import DISCONNECT
-from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.gate import Gate
-from troth.gateway.mqtt.names import ASSIGNED
-from troth.gateway.mqtt.provisioning import Counter
-from troth.gateway.mqtt.relay import Ending, Relay, honoured_keep_alive_s
+from troth.gateway.mqtt.live import Arrival, Live
+from troth.gateway.mqtt.opening import open_session
+from troth.gateway.mqtt.relay import Ending
 from troth.gateway.mqtt.states import State, entered
-from troth.gateway.mqtt.upstream import Link
+from troth.gateway.mqtt.voice import farewell, refused
 from troth.gateway.principals import Known
 from troth.gateway.refusal import THEIRS, Reason, Refusal, breach
 from troth.gateway.report import Denials, Who
 from troth.keys.randomness import random_id
 from troth.limits import UPSTREAM_WAIT_S_MAX
-from troth.policy.actions import Action, request_resource
-from troth.protocols.mqtt import Connack, ConnackCode, Connect, Packet, Reader, Role, StreamFault, connack_code, render
+from troth.policy.actions import Action
+from troth.protocols.mqtt import (
+    Connack,
+    ConnackCode,
+    Connect,
+    Packet,
+    Reader,
+    ReasonCode,
+    Role,
+    StreamFault,
+    Version,
+)
 from troth.tls.server import PeerTLS
 
 log = structlog.get_logger()
@@ -38,22 +45,17 @@ log = structlog.get_logger()
 class Session(asyncio.Protocol):
     """What the TLS connection of a door gives plaintext to."""
 
-    _admitted: Admitted
-    _connect: Connect
-    _counter: Counter
     _denials: Denials
-    _exchange: Exchange
-    _link: Link
-    _not_after: datetime
     _peer: Peer
-    _relay: Relay
     _transport: asyncio.Transport
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._state = State.AWAITING_CONNECT
-        self._reader = Reader(gate.terms.limits.packet_bytes, Role.SERVER)
+        limits = gate.terms.limits
+        self._reader = Reader(limits.packet_bytes, Role.SERVER, None, alias_max=limits.topic_aliases_max)
+        self._live: Live | None = None
         self._early: list[Packet] = []
         self._early_bytes = 0
         self._opening: asyncio.Task[None] | None = None
@@ -90,8 +92,9 @@ class Session(asyncio.Protocol):
             packets = self._reader.feed(data)
         except StreamFault as caught:
             packets, fault = list(caught.before), caught
-        if self._state is State.LIVE:
-            self._obey(self._relay.from_device(packets))
+        live = self._live
+        if self._state is State.LIVE and live is not None:
+            self._obey(live.relay.from_device(packets))
         elif self._state is not State.CLOSED:
             self._take_early(packets, len(data))
         if fault is not None:
@@ -108,13 +111,13 @@ class Session(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The device reads too slowly."""
-        if self._state is State.LIVE:
-            self._relay.device_slow(self._loop.time())
+        if self._state is State.LIVE and self._live is not None:
+            self._live.relay.device_slow(self._loop.time())
 
     def resume_writing(self) -> None:
         """The device has caught up."""
-        if self._state is State.LIVE:
-            self._relay.device_slow(None)
+        if self._state is State.LIVE and self._live is not None:
+            self._live.relay.device_slow(None)
 
     def _take_early(self, packets: list[Packet], size: int) -> None:
         """Keep what comes before the broker has accepted; a client need not wait for that (section 3.1.4)."""
@@ -128,18 +131,18 @@ class Session(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _take_fault(self, fault: StreamFault) -> None:
-        if self._state is State.AWAITING_CONNECT and fault.kind in {Kind.UNSUPPORTED, Kind.REJECTED}:
-            # Only a CONNECT can be at fault in this way, and it gets an answer.
+        # Only a CONNECT can be at fault so that MQTT 3.1.1 has an answer; to MQTT 5 everything has one.
+        is_answered = fault.kind in {Kind.UNSUPPORTED, Kind.REJECTED} or self._reader.version is Version.MQTT_5
+        if self._state is State.AWAITING_CONNECT and is_answered:
             self._enter(State.ADMITTING)
-        self.end(breach(fault.kind), fault.message)
+        self.end(breach(fault.kind), fault.message, fault.reason)
 
     # Opening.
 
     async def _open(self, connect: Connect) -> None:
         try:
             known = await self._gate.admission.principal(self.certificate_id, self._stranger)
-            link = self._admit(known, connect)
-            await self._gate.upstream.dial(link)
+            await self._admit(known, connect).dial()
         except Refusal as refusal:
             self._refuse(refusal)
         except Fault as fault:
@@ -148,63 +151,47 @@ class Session(asyncio.Protocol):
             log.exception("session.failed", connection=self._denials.who.connection)
             self.end(Reason.INTERNAL)
 
-    def _admit(self, known: Known, connect: Connect) -> Link:
+    def _admit(self, known: Known, connect: Connect) -> Live:
         """Decide the CONNECT, and be within reach of every change from the same moment."""
-        gate, who = self._gate, self._denials.who
-        if not connect.client_id:
-            connect = replace(connect, client_id=ASSIGNED + random_id())
-        self._denials.who = Who(who.connection, who.address, who.certificate_id, None, connect.client_id)
-        if connect.will is not None and (problem := gate.terms.names.topic_problem(connect.will.topic)):
-            resource = request_resource(Action.PUBLISH, connect.will.topic)
-            raise Refusal(Reason.WILL_DENIED, action=Action.PUBLISH, resource=resource, detail=problem)
-        self._take_admission(known, gate.admission.admit(known, self._peer, connect))
-        self._connect = connect
-        self._counter = Counter(gate.desk, self._denials.who, gate.terms.limits)
-        self._exchange = Exchange(gate.terms, self._admitted.grant, self._counter.topics, self._denials)
-        keep_alive_s = honoured_keep_alive_s(connect, gate.terms.limits)
-        self._link = gate.upstream.prepare(self, connect, self._admitted.upstream_client_id, keep_alive_s)
-        self._relay = Relay(self._transport, self._link, self._exchange, keep_alive_s, gate.terms.limits)
-        self._counter.open(self._relay.answer)
+        gate = self._gate
+        self._denials.who = replace(self._denials.who, client_id=connect.client_id)
+        opening = open_session(connect, gate.terms, gate.upstream.flavour)
+        arrival = Arrival(self, self, self._peer, self._denials, self._transport)
+        self._live = Live(gate, arrival, known, opening)
         self._enter(State.CONNECTING)
         gate.roster.bind(self)
-        return self._link
+        return self._live
 
-    def _take_admission(self, known: Known, admitted: Admitted) -> None:
-        who = self._denials.who
-        thing, is_exclusive = admitted.thing, admitted.is_exclusive
-        self._denials.who = replace(who, thing=thing, client_id=admitted.client_id, is_exclusive=is_exclusive)
-        self._admitted = admitted
-        self._not_after = known.not_after
-
-    def _take_connack(self, packets: list[Packet]) -> None:
+    def _take_connack(self, live: Live, packets: list[Packet]) -> None:
         """Pass the broker's yes on. Its no is about us and not about the device, which is told to come again."""
         connack = cast("Connack", packets.pop(0))
         if connack.code is not ConnackCode.ACCEPTED:
             self.end(Reason.UPSTREAM_REFUSED, f"CONNACK {connack.code.value}")
             return
         self._enter(State.LIVE)
-        self._connect = remembered(self._connect)
-        self._transport.write(render(connack))
+        self._transport.write(live.accept(connack))
         self._gate.report.opened(self._denials.who)
         early, self._early = self._early, []
         self._transport.resume_reading()
-        self._obey(self._relay.from_device(early))
+        self._obey(live.relay.from_device(early))
 
     # The broker's end.
 
     def broker_sent(self, packets: list[Packet], fault: StreamFault | None) -> None:
         """Take what the broker sent."""
+        live = self._live
+        assert live is not None, "it has a link"
         if self._state is State.CONNECTING and packets:
-            self._take_connack(packets)
+            self._take_connack(live, packets)
         if self._state is State.LIVE:
-            self._obey(self._relay.from_broker(packets))
+            self._obey(live.relay.from_broker(packets))
         if fault is not None:
             self.end(Reason.UPSTREAM_INVALID, fault.message)
 
     def broker_slow(self, slow: bool) -> None:
         """The broker takes no more for now, or takes it again."""
-        if self._state is State.LIVE:
-            self._relay.broker_slow(slow)
+        if self._state is State.LIVE and self._live is not None:
+            self._live.relay.broker_slow(slow)
 
     def broker_gone(self) -> None:
         """The broker has closed: it stopped, or this client id has come again somewhere else."""
@@ -214,39 +201,25 @@ class Session(asyncio.Protocol):
 
     def review(self, known: Known | None) -> None:
         """Decide the CONNECT again by what holds now: go on with it, or end."""
-        if self._state not in {State.CONNECTING, State.LIVE}:
+        if self._live is None or self._state is State.CLOSED:
             return
-        if known is None:
-            self.end(Reason.UNKNOWN_CERTIFICATE)
-            return
-        try:
-            admitted = self._gate.admission.admit(known, self._peer, self._connect)
-        except Refusal as refusal:
-            if refusal.silences_will:
-                self.silence_will()
-            self.end(refusal.reason, refusal.detail or "")
-            return
-        if admitted.owner != self._admitted.owner:
-            # What the broker keeps under this session is another's now.
-            self.end(Reason.OWNER_CHANGED)
-            return
-        self._take_admission(known, admitted)
-        self._exchange.regrant(admitted.grant)
+        self._obey((Reason.UNKNOWN_CERTIFICATE, "") if known is None else self._live.review(known))
 
     def silence_will(self) -> None:
         """Have its will not published, however it ends."""
-        if self._state in {State.CONNECTING, State.LIVE}:
-            self._link.write(DISCONNECT)
+        if self._live is not None and self._state is not State.CLOSED:
+            self._live.silence_will()
 
     def tick(self, now_s: float, at: datetime) -> None:
         """About a second has passed."""
-        if self._state is State.LIVE:
-            self._exchange.count(self._gate.report)
+        live = self._live
+        if self._state is State.LIVE and live is not None:
+            live.exchange.count(self._gate.report)
             self._denials.tick()
-            if at > self._not_after:
+            if at > live.not_after:
                 self.end(Reason.CERTIFICATE_EXPIRED)
             else:
-                self._obey(self._relay.tick(now_s))
+                self._obey(live.relay.tick(now_s))
         elif now_s >= self._deadline_s:
             self.end(Reason.UPSTREAM_UNAVAILABLE if self._state is State.CONNECTING else Reason.TIMEOUT)
 
@@ -254,41 +227,44 @@ class Session(asyncio.Protocol):
         if ending is not None:
             self.end(*ending)
 
-    def end(self, reason: Reason, detail: str = "") -> None:
-        """End the connection, if it has not ended; who is not let in yet is told so."""
+    def end(self, reason: Reason, detail: str = "", code: ReasonCode | None = None) -> None:
+        """End the connection, if it has not ended; who is not let in yet is told so.
+
+        `code` is what MQTT 5 says of it, where that is more than what it says of the reason.
+        """
         if self._state is State.CLOSED:
             return
         if self._state is State.LIVE or reason in THEIRS:
             self._gate.report.closed(self._denials.who, reason, detail, ours=reason not in THEIRS)
+            if self._state is State.LIVE:
+                self._say(farewell(self._reader.version, reason, code))
             self._close(reason)
         else:
             resource = f"certificate/{self.certificate_id}"
-            self._refuse(Refusal(reason, action=Action.CONNECT, resource=resource, detail=detail))
+            self._refuse(Refusal(reason, action=Action.CONNECT, resource=resource, detail=detail), code)
 
     def abort(self) -> None:
         """Cut the device off, whatever is still to be said to it."""
         self._transport.abort()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, code: ReasonCode | None = None) -> None:
         if self._state is State.CLOSED:
             return
         self._gate.report.refused(self._denials.who, refusal)
-        code = connack_code(refusal)
         # Before its CONNECT, a client must not be sent anything.
-        if code is not None and self._state is not State.AWAITING_CONNECT:
-            self._transport.write(render(Connack(code)))
+        if self._state is not State.AWAITING_CONNECT:
+            self._say(refused(self._reader.version, refusal, code, aws=self._gate.terms.aws))
         self._close(refusal.reason)
 
+    def _say(self, words: bytes) -> None:
+        if words:
+            self._transport.write(words)
+
     def _close(self, reason: Reason) -> None:
-        before = self._state
         self._enter(State.CLOSED)
         self._gate.roster.leave(self)
-        if before in {State.CONNECTING, State.LIVE}:
-            self._counter.close()
-            self._exchange.count(self._gate.report)
-            self._denials.tick()
-            # Without a DISCONNECT, unless the device itself sent one: its will is the broker's to publish.
-            self._link.close()
+        if self._live is not None:
+            self._live.close(reason)
         if self._opening is not None and self._opening is not asyncio.current_task(self._loop):
             self._opening.cancel()
         if reason is Reason.SLOW_READER:

@@ -15,7 +15,7 @@ class Terms:
     limits: Limits
     clock: Clock
     drops_denied: bool = False
-    """A PUBLISH that is denied is dropped and counted; otherwise, where it cannot be answered, it ends the connection."""
+    """A PUBLISH that is denied is dropped and counted; otherwise, where it has no answer, it ends the connection."""
     envelopes: bool = False
     """What only MQTT 5 can say goes to the broker in an envelope around the payload; otherwise it is refused."""
     aws: bool = False

@@ -103,6 +103,14 @@ class Link(asyncio.Protocol):
         if listener is not None:
             listener.broker_gone()
 
+    def hand_over(self, listener: Listener) -> None:
+        """Tell another what happens from now on."""
+        self._listener = listener
+
+    def restate(self, connect: bytes) -> None:
+        """Say another CONNECT, once it is dialled, than was prepared."""
+        self._connect = connect
+
     def write(self, data: bytes) -> None:
         """Send bytes to the broker; ignored when it has gone."""
         if self._transport is not None:
@@ -145,6 +153,10 @@ class Upstream:
 
     def prepare(self, listener: Listener, connect: Connect, client_id: str, keep_alive_s: int) -> Link:
         """Return a link that will say `connect`, under `client_id` and as ourselves, once it is dialled."""
+        return Link(listener, self.state(connect, client_id, keep_alive_s), self._packet_bytes_max)
+
+    def state(self, connect: Connect, client_id: str, keep_alive_s: int) -> bytes:
+        """Return the CONNECT that a link says."""
         ours = Connect(
             client_id=client_id,
             clean_session=connect.clean_session,
@@ -153,7 +165,7 @@ class Upstream:
             username=self._username,
             password=self._password,
         )
-        return Link(listener, render(ours), self._packet_bytes_max)
+        return render(ours)
 
     async def dial(self, link: Link) -> None:
         """Connect a link to the broker. Raises `Fault` (unavailable). Does not watch the time: its caller does."""

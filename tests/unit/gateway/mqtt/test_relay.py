@@ -5,7 +5,8 @@ from tests.fixtures.mqtt import allow
 from tests.unit.gateway.mqtt.sides import Sides, message
 from tests.unit.gateway.mqtt.wires import Nobody, Wire
 
-from troth.gateway.mqtt.relay import READ_BYTES, Ending, Relay, honoured_keep_alive_s
+from troth.gateway.mqtt.opening import honoured_keep_alive_s
+from troth.gateway.mqtt.relay import READ_BYTES, Ending, Relay
 from troth.gateway.mqtt.upstream import Link
 from troth.gateway.refusal import Reason
 from troth.limits import DEFAULT, Limits

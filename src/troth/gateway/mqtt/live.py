@@ -1,0 +1,160 @@
+"""All that a session is from its admission to its end: what it may do, its exchange and its link to the broker.
+
+Decides the CONNECT, opens what the broker has of the session as the device asked, and leaves behind what is to remain.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from troth.gateway.admission import Admitted, remembered
+from troth.gateway.grants import Peer
+from troth.gateway.mqtt.conversation import DISCONNECT
+from troth.gateway.mqtt.gate import Gate
+from troth.gateway.mqtt.opening import Beginning, Opening
+from troth.gateway.mqtt.provisioning import Counter
+from troth.gateway.mqtt.relay import Relay
+from troth.gateway.mqtt.seats import Sitter
+from troth.gateway.mqtt.upstream import Listener
+from troth.gateway.principals import Known
+from troth.gateway.refusal import Reason, Refusal
+from troth.gateway.report import Denials
+from troth.policy.actions import Action, request_resource
+from troth.protocols.mqtt import Connack
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Who has come, and on which wire."""
+
+    session: Listener
+    sitter: Sitter
+    peer: Peer
+    denials: Denials
+    transport: asyncio.Transport
+
+
+class Live:
+    """An admitted session. Raises `Refusal` when it is not to be one."""
+
+    __slots__ = (
+        "_admitted",
+        "_arrival",
+        "_connect",
+        "_counter",
+        "_forgets",
+        "_gate",
+        "_link",
+        "_opening",
+        "_silenced",
+        "exchange",
+        "not_after",
+        "relay",
+    )
+
+    def __init__(self, gate: Gate, arrival: Arrival, known: Known, opening: Opening) -> None:
+        self._gate = gate
+        self._arrival = arrival
+        self._opening = opening
+        self._connect = opening.connect
+        self._forgets = False
+        self._silenced = False
+        denials, connect = arrival.denials, opening.connect
+        denials.who = replace(denials.who, client_id=connect.client_id)
+        if connect.will is not None and (problem := gate.terms.names.topic_problem(connect.will.topic)):
+            resource = request_resource(Action.PUBLISH, connect.will.topic)
+            raise Refusal(Reason.WILL_DENIED, action=Action.PUBLISH, resource=resource, detail=problem)
+        self._admitted = gate.admission.admit(known, arrival.peer, connect)
+        self._take(known, self._admitted)
+        self._counter = Counter(gate.desk, denials.who, gate.terms.limits)
+        own, seat = self._counter.topics, self._admitted.upstream_client_id
+        self.exchange = opening.exchange(gate.terms, self._admitted.grant, own, denials, seat)
+        self._link = gate.upstream.prepare(arrival.session, connect, seat, opening.keep_alive_s)
+        self.relay = Relay(arrival.transport, self._link, self.exchange, opening.keep_alive_s, gate.terms.limits)
+        self._counter.open(self.relay.answer)
+        gate.seats.take(seat, arrival.sitter)
+
+    async def dial(self) -> None:
+        """Connect to the broker, which says CONNACK then. Raises `Fault` (unavailable)."""
+        seats, seat, opening = self._gate.seats, self._admitted.upstream_client_id, self._opening
+        await seats.settle(seat, resumes=opening.resumes)
+        if opening.beginning is Beginning.ANEW:
+            await seats.visit(seat, clean=True)
+        elif opening.beginning is Beginning.IF_ANY:
+            self._forgets = await seats.visit(seat, clean=False)
+            if not self._forgets:
+                # The look itself has left a session behind.
+                clean = replace(opening.connect, clean_session=True)
+                self._link.restate(self._gate.upstream.state(clean, seat, opening.keep_alive_s))
+        await self._gate.upstream.dial(self._link)
+
+    def accept(self, connack: Connack) -> bytes:
+        """The broker has said yes; return what the device is told."""
+        # What is not needed to decide again is not kept.
+        self._connect = remembered(self._connect)
+        self._opening = replace(self._opening, connect=self._connect)
+        return self._opening.accepted(session_present=connack.session_present)
+
+    def review(self, known: Known) -> tuple[Reason, str] | None:
+        """Decide the CONNECT again by what holds now; return why the session must end, if it must."""
+        try:
+            admitted = self._gate.admission.admit(known, self._arrival.peer, self._connect)
+        except Refusal as refusal:
+            if refusal.silences_will:
+                self.silence_will()
+            return refusal.reason, refusal.detail or ""
+        if admitted.owner != self._admitted.owner:
+            # What the broker keeps under this session is another's now.
+            return Reason.OWNER_CHANGED, ""
+        self._take(known, admitted)
+        self.relay.regrant(admitted.grant)
+        return None
+
+    def silence_will(self) -> None:
+        """Have its will not published, however it ends."""
+        self._silenced = True
+        self._link.write(DISCONNECT)
+
+    def close(self, reason: Reason) -> None:
+        """Leave the broker as the device asked: with its will due, now or later, and its session kept or forgotten."""
+        gate, seat = self._gate, self._admitted.upstream_client_id
+        gate.seats.leave(seat, self._arrival.sitter)
+        self._counter.close()
+        self.exchange.count(gate.report)
+        self._arrival.denials.tick()
+        delay_s = self._will_delay_s(reason)
+        if delay_s:
+            gate.seats.keep_will(seat, self._link, delay_s, self._may_speak)
+        else:
+            # Without a DISCONNECT, unless the device itself sent one: its will is the broker's to publish.
+            self._link.close()
+        left = self.exchange.left
+        if self._forgets or (left is not None and left.properties.session_expiry_s == 0 and self._opening.is_kept):
+            gate.seats.forget(seat)
+
+    def _will_delay_s(self, reason: Reason) -> int:
+        """Return how long the will must wait; 0 for one that is due, for none and for one that is forgotten."""
+        left = self.exchange.left
+        if self._connect.will is None or self._silenced or (left is None and reason is Reason.CLIENT_DISCONNECT):
+            return 0
+        if left is None:
+            return self._opening.will_delay_s
+        if not left.reason:
+            return 0
+        kept_s = left.properties.session_expiry_s
+        return self._opening.will_delay_s if kept_s is None else min(self._opening.will_delay_s, kept_s)
+
+    async def _may_speak(self) -> bool:
+        """Say whether its will may be published now that it is due: policy is asked again."""
+        try:
+            known = await self._gate.admission.principal(self._arrival.peer.certificate_id)
+            self._gate.admission.admit(known, self._arrival.peer, self._connect)
+        except Refusal as refusal:
+            return not refusal.silences_will
+        return True
+
+    def _take(self, known: Known, admitted: Admitted) -> None:
+        denials, thing, is_exclusive = self._arrival.denials, admitted.thing, admitted.is_exclusive
+        denials.who = replace(denials.who, thing=thing, client_id=admitted.client_id, is_exclusive=is_exclusive)
+        self._admitted = admitted
+        self.not_after: datetime = known.not_after

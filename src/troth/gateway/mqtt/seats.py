@@ -1,0 +1,188 @@
+"""Who sits where at the broker: one session of a worker for each owner and client id, and what remains of ended ones.
+
+What remains: a will that is to wait (MQTT 5.0, section 3.1.3.2.2), and a session that is to be forgotten, which a
+broker of 3.1.1 does when the same client comes with a clean session. Decides nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from troth.errors import Fault, Kind
+from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link, Upstream
+from troth.gateway.refusal import Reason
+from troth.limits import UPSTREAM_WAIT_S_MAX
+from troth.protocols.mqtt import Connack, Connect, Disconnect, Packet, Pingreq, StreamFault, render
+
+_DISCONNECT: Final = render(Disconnect())
+_PING: Final = render(Pingreq())
+_PING_S: Final = KEEP_ALIVE_S_MIN / 2
+
+log = structlog.get_logger()
+
+
+class Sitter(Protocol):
+    """A session that may have to make room for the next of its owner."""
+
+    def end(self, reason: Reason) -> None:
+        """End it, if it has not ended."""
+        ...
+
+
+@dataclass(slots=True)
+class _Will:
+    """A will that waits; the link to the broker, which would publish it, is kept open until then."""
+
+    link: Link
+    task: asyncio.Task[None] | None = None
+
+
+class _Visitor:
+    """Hears what a link says that carries no session of a device."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._answer: Connack | None = None
+        self._gone = False
+
+    def broker_sent(self, packets: list[Packet], fault: StreamFault | None) -> None:
+        """Take its CONNACK; messages that wait for the session stay unanswered, and so come again."""
+        if packets and self._answer is None and isinstance(packets[0], Connack):
+            self._answer = packets[0]
+        self._gone = self._gone or fault is not None
+        self._changed.set()
+
+    def broker_slow(self, slow: bool) -> None:
+        """Nothing: a visitor says little."""
+
+    def broker_gone(self) -> None:
+        """The broker has closed."""
+        self._gone = True
+        self._changed.set()
+
+    async def answered(self) -> Connack:
+        """Wait for the answer. Raises `Fault` (unavailable) for a no."""
+        while self._answer is None and not self._gone:
+            await self._change()
+        if self._answer is None or self._answer.code:
+            raise Fault(Kind.UNAVAILABLE, "the broker does not let us in")
+        return self._answer
+
+    async def gone(self) -> None:
+        """Wait until the broker has closed, and so has taken everything in."""
+        while not self._gone:
+            await self._change()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+class Seats:
+    """The seats of one worker, by client id at the broker. At most `wills_max` wills wait; any more do not."""
+
+    def __init__(self, upstream: Upstream, wills_max: int) -> None:
+        self._upstream = upstream
+        self._wills_max = wills_max
+        self._sitting: dict[str, Sitter] = {}
+        self._wills: dict[str, _Will] = {}
+        self._forgetting: dict[str, asyncio.Task[None]] = {}
+
+    def take(self, seat: str, sitter: Sitter) -> None:
+        """Sit down; whoever sat there before is ended."""
+        before = self._sitting.get(seat)
+        self._sitting[seat] = sitter
+        if before is not None:
+            before.end(Reason.TAKEN_OVER)
+
+    def leave(self, seat: str, sitter: Sitter) -> None:
+        """Get up, if nobody has taken the seat already."""
+        if self._sitting.get(seat) is sitter:
+            del self._sitting[seat]
+
+    async def settle(self, seat: str, *, resumes: bool) -> None:
+        """Clear away what remains here of earlier sessions, before the next one is opened at the broker.
+
+        A will that waits is forgotten where the session is resumed, and due where it begins anew [MQTT-3.1.3-9].
+        Raises `Fault` (unavailable).
+        """
+        will = self._wills.pop(seat, None)
+        if will is not None:
+            _cancel(will.task)
+            if resumes:
+                will.link.write(_DISCONNECT)
+            will.link.close()
+        forgetting = self._forgetting.get(seat)
+        if forgetting is not None:
+            await asyncio.wait({forgetting})
+
+    async def visit(self, seat: str, *, clean: bool) -> bool:
+        """Open the session of a seat and leave it again; say whether the broker had one. Raises `Fault` (unavailable).
+
+        With `clean` it has none any more afterwards.
+        """
+        visitor = _Visitor()
+        link = self._upstream.prepare(visitor, Connect(seat, clean), seat, KEEP_ALIVE_S_MIN)
+        try:
+            async with asyncio.timeout(UPSTREAM_WAIT_S_MAX):
+                await self._upstream.dial(link)
+                answer = await visitor.answered()
+                link.write(_DISCONNECT)
+                await visitor.gone()
+        except TimeoutError as error:
+            raise Fault(Kind.UNAVAILABLE, "the broker does not answer") from error
+        finally:
+            link.close()
+        return answer.session_present
+
+    def forget(self, seat: str) -> None:
+        """Have the broker forget the session of a seat, soon."""
+        if seat not in self._forgetting and seat not in self._sitting:
+            task = self._forgetting[seat] = asyncio.get_running_loop().create_task(self._forget(seat))
+            task.add_done_callback(lambda _: self._forgetting.pop(seat, None))
+
+    async def _forget(self, seat: str) -> None:
+        try:
+            await self.visit(seat, clean=True)
+        except Fault as fault:
+            log.warning("session.unforgotten", reason=fault.message, detail=fault.detail)
+
+    def keep_will(self, seat: str, link: Link, delay_s: int, may_speak: Callable[[], Awaitable[bool]]) -> None:
+        """Let the broker publish the will of `link` in `delay_s` seconds, if `may_speak` says yes then."""
+        if len(self._wills) >= self._wills_max:
+            link.close()
+            return
+        link.hand_over(_Visitor())
+        link.pause_reading()
+        will = self._wills[seat] = _Will(link)
+        will.task = asyncio.get_running_loop().create_task(self._wait(seat, will, delay_s, may_speak))
+
+    async def _wait(self, seat: str, will: _Will, delay_s: float, may_speak: Callable[[], Awaitable[bool]]) -> None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + delay_s
+        while (left_s := until_s - loop.time()) > 0:
+            # The broker is not to take us for dead before.
+            await asyncio.sleep(min(left_s, _PING_S))
+            will.link.write(_PING)
+        if not await may_speak():
+            will.link.write(_DISCONNECT)
+        if self._wills.get(seat) is will:
+            del self._wills[seat]
+        will.link.close()
+
+    def close(self) -> None:
+        """The worker stops: wills that wait are due."""
+        for will in self._wills.values():
+            _cancel(will.task)
+            will.link.close()
+        self._wills.clear()
+        for task in self._forgetting.values():
+            task.cancel()
+
+
+def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()

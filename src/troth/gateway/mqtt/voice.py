@@ -1,0 +1,101 @@
+"""How a device is told that it is not let in, or let go: the same reasons in the words of either version.
+
+OASIS MQTT 3.1.1, section 3.2; MQTT 5.0, sections 3.2.2.2 and 3.14.2.1. Decides nothing.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from troth.gateway.refusal import Reason, Refusal
+from troth.protocols.mqtt import Connack, Disconnect, PacketType, ReasonCode, Version, connack_code, render
+from troth.protocols.mqtt.reason_codes import CODES
+
+_NOT_AUTHORIZED: Final = dict.fromkeys(
+    (
+        Reason.UNKNOWN_CERTIFICATE,
+        Reason.CERTIFICATE_REVOKED,
+        Reason.CERTIFICATE_INACTIVE,
+        Reason.CERTIFICATE_PENDING,
+        Reason.JUST_REGISTERED,
+        Reason.CERTIFICATE_EXPIRED,
+        Reason.CERTIFICATE_NOT_YET_VALID,
+        Reason.WRONG_ISSUER,
+        Reason.POLICY_UNREADABLE,
+        Reason.CONNECT_DENIED,
+        Reason.WILL_DENIED,
+        Reason.OWNER_CHANGED,
+        Reason.PUBLISH_DENIED,
+    ),
+    ReasonCode.NOT_AUTHORIZED,
+)
+_OF_THE_PROTOCOL: Final = {
+    Reason.CLIENT_ID_INVALID: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+    Reason.PROTOCOL_UNSUPPORTED: ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
+    Reason.PROTOCOL_ERROR: ReasonCode.PROTOCOL_ERROR,
+    Reason.PACKET_TOO_LARGE: ReasonCode.PACKET_TOO_LARGE,
+    Reason.TOPIC_REFUSED: ReasonCode.TOPIC_NAME_INVALID,
+    Reason.PROPERTIES_REFUSED: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR,
+    Reason.QOS_REFUSED: ReasonCode.QOS_NOT_SUPPORTED,
+    Reason.AUTHENTICATION_METHOD: ReasonCode.BAD_AUTHENTICATION_METHOD,
+    Reason.INTERNAL: ReasonCode.UNSPECIFIED_ERROR,
+}
+_UPSTREAM: Final = (
+    Reason.UPSTREAM_UNAVAILABLE,
+    Reason.UPSTREAM_REFUSED,
+    Reason.UPSTREAM_CLOSED,
+    Reason.UPSTREAM_INVALID,
+)
+
+CONNACKS: Final[Mapping[Reason, ReasonCode]] = MappingProxyType(
+    {
+        # What is not listed below cannot keep anybody out.
+        **dict.fromkeys(Reason, ReasonCode.UNSPECIFIED_ERROR),
+        **_NOT_AUTHORIZED,
+        **_OF_THE_PROTOCOL,
+        **dict.fromkeys(_UPSTREAM, ReasonCode.SERVER_UNAVAILABLE),
+        Reason.STATE_UNKNOWN: ReasonCode.SERVER_UNAVAILABLE,
+        Reason.SHUTDOWN: ReasonCode.SERVER_UNAVAILABLE,
+        Reason.TIMEOUT: ReasonCode.SERVER_UNAVAILABLE,
+        Reason.TOO_MANY_CONNECTIONS: ReasonCode.QUOTA_EXCEEDED,
+        Reason.TOO_MANY_ATTEMPTS: ReasonCode.CONNECTION_RATE_EXCEEDED,
+    }
+)
+"""Why a CONNECT of MQTT 5 is refused, in a CONNACK."""
+
+DISCONNECTS: Final[Mapping[Reason, ReasonCode | None]] = MappingProxyType(
+    {
+        **dict.fromkeys(Reason, ReasonCode.UNSPECIFIED_ERROR),
+        **_NOT_AUTHORIZED,
+        **_OF_THE_PROTOCOL,
+        **dict.fromkeys(_UPSTREAM, ReasonCode.SERVER_SHUTTING_DOWN),
+        Reason.SHUTDOWN: ReasonCode.SERVER_SHUTTING_DOWN,
+        Reason.STATE_UNKNOWN: ReasonCode.SERVER_BUSY,
+        Reason.RECEIVE_MAXIMUM: ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+        Reason.SLOW_READER: ReasonCode.QUOTA_EXCEEDED,
+        Reason.KEEP_ALIVE: ReasonCode.KEEP_ALIVE_TIMEOUT,
+        Reason.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
+        Reason.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
+        Reason.CLIENT_DISCONNECT: None,
+        Reason.CLIENT_GONE: None,
+    }
+)
+"""Why a live connection of MQTT 5 is ended, in a DISCONNECT; None where nobody listens any more."""
+
+
+def refused(version: Version | None, refusal: Refusal, code: ReasonCode | None, *, aws: bool = False) -> bytes:
+    """Return what a device is told whose CONNECT is refused; empty for nothing. `code` is a better one where known."""
+    if version is Version.MQTT_5:
+        fits = code is not None and code in CODES[PacketType.CONNACK]
+        return render(Connack(code if fits and code else CONNACKS[refusal.reason]), Version.MQTT_5)
+    answer = connack_code(refusal)
+    # AWS closes without a word.
+    return b"" if answer is None or aws else render(Connack(answer))
+
+
+def farewell(version: Version | None, reason: Reason, code: ReasonCode | None) -> bytes:
+    """Return the last word to a device that was let in; MQTT 3.1.1 has none. `code` is a better one where known."""
+    said = code if code is not None and code in CODES[PacketType.DISCONNECT] else DISCONNECTS[reason]
+    if version is not Version.MQTT_5 or said is None:
+        return b""
+    return render(Disconnect(said), Version.MQTT_5)
