@@ -215,6 +215,8 @@ TLS_HANDSHAKE_BYTES_MAX: Final = 128 * KIB
 # After our last word we listen for the peer's, so that a reset does not overtake what we said (RFC 9112, 9.6).
 TLS_LINGER_S: Final = 2.0
 TLS_LINGER_BYTES_MAX: Final = 256 * KIB
+SERVER_NAMES_MAX: Final = 50
+"""Names that a site has beside its first, and certificates that its doors show by name."""
 # Before TLS, from a load balancer: 52 bytes for IPv6, and what it adds of its own.
 PROXY_HEADER_BYTES_MAX: Final = 2 * KIB
 

@@ -1,4 +1,4 @@
-"""The keys and certificates of our own doors: certified when they have none, renewed in time and when their CA changes.
+"""The keys and certificates of our own doors: certified where there are none, renewed in time and with CA and names.
 
 A renewal keeps the key and replaces one file, the chain: key and chain always belong together, whenever it is cut off.
 """
@@ -31,7 +31,7 @@ from troth.registry.trust import path_shown, trust_bundle
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.algorithms import KeyAlgorithm
-from troth.x509.certificates import certificate_id, parse_chain, render_chain
+from troth.x509.certificates import certificate_id, find_extension, parse_chain, render_chain
 from troth.x509.profiles import Profile, Purpose
 from troth.x509.requests import parse_request
 
@@ -66,9 +66,10 @@ class Doors:
         return made
 
     def renew_due(self) -> list[str]:
-        """Renew the certificates of our servers that near their end or whose CA is superseded; return their names.
+        """Renew the certificates of our servers that near their end, or whose CA or names are others by now.
 
-        Chains that lead to the roots in another way than before are written anew. Raises `Fault` as `issue` does.
+        Return whose they were. Chains that lead to the roots in another way than before are written anew. Raises
+        `Fault` as `issue` does.
         """
         renewed = [name for name in SERVERS if self._chain(self._server(name)) and self._renew(name)]
         rewritten = [name for name in SERVERS if self._rewrite(self._server(name))]
@@ -113,9 +114,11 @@ class Doors:
         if not self._is_at_hand(issuer):
             # A host that only runs gateways: its certificates come from where the keys are.
             return False
-        if leaf.issuer == issuer.certificate.subject and not _is_due(leaf, rules, self.clock.now()):
+        names = own_names(self.settings)
+        is_current = leaf.issuer == issuer.certificate.subject and _names_of(leaf) == set(names)
+        if is_current and not _is_due(leaf, rules, self.clock.now()):
             return False
-        self._certify(path, "server", Purpose.SERVERS, self.settings.site.name, own_names(self.settings))
+        self._certify(path, "server", Purpose.SERVERS, self.settings.site.name, names)
         return True
 
     def _certify(self, path: Path, profile: str, purpose: Purpose, name: str, names: tuple[str, ...]) -> None:
@@ -163,14 +166,22 @@ class Doors:
 
 
 def own_names(settings: Settings) -> tuple[str, ...]:
-    """Return what stands in our servers' certificates: the site, and this machine's own names where it is local."""
+    """Return what stands in our servers' certificates: the site's names, and this machine's own where it is local."""
     listen = settings.listen
     hosts = {parse_address(each)[0] for each in (listen.mqtt, listen.https, listen.operators)}
-    return tuple(dict.fromkeys((settings.site.name, *(_LOCAL if hosts <= set(_LOCAL) else ()))))
+    local = _LOCAL if hosts <= set(_LOCAL) else ()
+    return tuple(dict.fromkeys((settings.site.name, *settings.site.names, *local)))
 
 
 def _pem(path: Path) -> Path:
     return path.with_suffix(".pem")
+
+
+def _names_of(leaf: x509.Certificate) -> set[str]:
+    names = find_extension(leaf, x509.SubjectAlternativeName)
+    if names is None:
+        return set()
+    return {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
 
 
 def _is_due(leaf: x509.Certificate, rules: Profile, now: datetime) -> bool:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from troth.clock import parse_duration
 from troth.errors import Fault, Kind
-from troth.limits import PRESETS, Limits
+from troth.limits import PRESETS, SERVER_NAMES_MAX, Limits
 from troth.names import Realm
 
 ENVIRONMENT_PREFIX: Final = "TROTH_"
@@ -41,10 +41,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _list(value: object) -> object:
+    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_list)]
+
+
 class Site(Section):
     """Who this home is to the world."""
 
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", description="in the server certificates")
+    name: HostName = Field(description="in the server certificates")
+    names: HostNames = Field((), max_length=SERVER_NAMES_MAX, description="further names in the server certificates")
     public_url: str = Field(max_length=512, description="written into every certificate; choose before the first")
 
     @field_validator("public_url")
@@ -137,8 +146,7 @@ class Aws(Section):
 
 
 def _networks(value: object) -> object:
-    if isinstance(value, str):
-        value = [each.strip() for each in value.split(",") if each.strip()]
+    value = _list(value)
     if not isinstance(value, list | tuple):
         raise ValueError("must be a list of networks, such as 10.1.0.0/16")
     return tuple(ip_network(each) for each in value)
@@ -155,6 +163,9 @@ class Gateway(Section):
     )
     unknown_state_for: Duration = Field(
         timedelta(seconds=30), description="how long live sessions may go on while the database is gone"
+    )
+    unknown_server_name: Literal["default", "refuse"] = Field(
+        "default", description="who asks for a server of another name: default shows the site's certificate"
     )
     balancers: Networks = Field(
         (), description="networks of load balancers, which must send PROXY v2 to the doors mqtt, https and public"

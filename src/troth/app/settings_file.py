@@ -26,7 +26,7 @@ def render_settings(name: str, public_url: str) -> str:
         assert issubclass(model, BaseModel)
         parts.append(f"\n[{section}]\n")
         for key, each in model.model_fields.items():
-            value = f"{key} = {_toml(chosen[key])}" if section == "site" else f"# {key} = {_toml(_default(each))}"
+            value = f"{key} = {_toml(chosen[key])}" if each.is_required() else f"# {key} = {_toml(_default(each))}"
             parts.append(f"{value:<42} # {each.description}\n")
     parts.extend(f"# {bound} = {_toml(default)}\n" for bound, default in asdict(DEFAULT).items())
     return "".join(parts)

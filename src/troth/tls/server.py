@@ -5,6 +5,7 @@ await loop.create_server(lambda: acceptor.protocol(make_session), sock=sock)
 """
 
 from troth.tls.context import ClientAuth, ServerIdentity, ServerKey, ServerTLS
+from troth.tls.naming import dns_names
 from troth.tls.overruling import AdmitsExpired, KnowsStranger
 from troth.tls.peer import Address, HandshakeObserver, PeerTLS, address_of
 from troth.tls.pending import PendingHandshakes
@@ -28,4 +29,5 @@ __all__ = [
     "TLSProtocol",
     "TLSTransport",
     "address_of",
+    "dns_names",
 ]

@@ -1,6 +1,7 @@
 """Our own doors' certificates: renewed in time under the same key, in step with the roots; and the keys' one lock."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from troth.errors import Fault, Kind
 from troth.registry.issuers import list_issuers
 from troth.store.read import read
 from troth.testing.clock import FakeClock
+from troth.tls.naming import dns_names
 from troth.x509.certificates import parse_chain
 from troth.x509.profiles import Purpose
 
@@ -74,6 +76,29 @@ def test_certificates_are_renewed_ahead_of_their_end_under_the_same_key(
     assert len(entries(ceremonies.db, DOORS_RENEWED)) == 1
     assert doors.renew_due() == []
     assert len(entries(ceremonies.db, DOORS_RENEWED)) == 1
+
+
+def test_another_name_of_the_site_makes_a_renewal_due(ceremonies: Ceremonies) -> None:
+    home, settings = ceremonies.home, ceremonies.settings
+    before = chain(home)[0]
+    for names in (("mqtt.home.example",), ()):
+        site = settings.site.model_copy(update={"names": names})
+        doors = replace(doors_of(ceremonies), settings=settings.model_copy(update={"site": site}))
+        assert doors.renew_due() == ["gateway", "web"]
+        after = chain(home)[0]
+        assert dns_names(after) == ("home.example", *names, "localhost")
+        assert (after.public_key(), after.serial_number != before.serial_number) == (before.public_key(), True)
+        assert doors.renew_due() == []
+
+
+def test_a_name_that_the_servers_ca_may_not_certify_changes_nothing(ceremonies: Ceremonies) -> None:
+    before = chain(ceremonies.home)
+    site = ceremonies.settings.site.model_copy(update={"names": ("bank.example",)})
+    doors = replace(doors_of(ceremonies), settings=ceremonies.settings.model_copy(update={"site": site}))
+    with pytest.raises(Fault) as refused:
+        doors.renew_due()
+    assert refused.value.kind is Kind.REJECTED
+    assert chain(ceremonies.home) == before
 
 
 def test_a_host_without_the_keys_leaves_certificates_alone(ceremonies: Ceremonies, clock: FakeClock) -> None:

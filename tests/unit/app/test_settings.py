@@ -49,6 +49,12 @@ def test_environment_lies_over_the_file() -> None:
         ({"listen": {"mqtt": "host:70000"}}, "listen.mqtt"),
         ({"broker": {"url": "amqp://x"}}, "broker.url"),
         ({"gateway": {"unknown_state_for": "30"}}, "gateway.unknown_state_for"),
+        ({"gateway": {"balancers": 7}}, "gateway.balancers: must be a list of networks"),
+        ({"gateway": {"balancers": ["10.0.0.1/8"]}}, "gateway.balancers: 10.0.0.1/8 has host bits set"),
+        ({"gateway": {"balancers": ["proxy.example"]}}, "gateway.balancers"),
+        ({"gateway": {"unknown_server_name": "maybe"}}, "gateway.unknown_server_name"),
+        ({"site": {**SITE["site"], "names": ["Not A Name"]}}, "site.names"),
+        ({"site": {**SITE["site"], "names": ["a"] * 51}}, "site.names"),
         ({"processes": {"gateway": -1}}, "processes.gateway"),
         ({"aws": {"account": "12"}}, "aws.account"),
         ({"limits": {"packet_byte": 5}}, "no bound is named packet_byte"),
@@ -59,6 +65,16 @@ def test_environment_lies_over_the_file() -> None:
 )
 def test_what_is_wrong_is_named_with_its_place(tables: dict[str, object], place: str) -> None:
     assert place in refused(tables)
+
+
+def test_lists_are_divided_by_commas_in_the_environment() -> None:
+    settings = build(
+        TROTH_GATEWAY__BALANCERS="10.0.0.0/8, 2001:db8::/32", TROTH_SITE__NAMES="a.example,b.example"
+    )
+    assert list(map(str, settings.gateway.balancers)) == ["10.0.0.0/8", "2001:db8::/32"]
+    assert settings.site.names == ("a.example", "b.example")
+    listed = build({"gateway": {"balancers": ["10.0.0.0/8", "2001:db8::/32"]}})
+    assert listed.gateway.balancers == settings.gateway.balancers
 
 
 def test_unknown_section_in_the_environment_is_refused() -> None:

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from troth.app.wiring.doors import keep_shown
+from troth.app.wiring.doors import Shown, keep_files_shown, keep_shown, stamps
 from troth.app.wiring.parts import GRACE_S, Job, Ready, listening, parts, server_tls, until, worker_name
 from troth.authority.bell import ring
 from troth.clock import SystemClock
 from troth.gateway.balancers import Front, front
+from troth.gateway.http.serve import ALPN as HTTPS_ALPN
 from troth.gateway.http.serve import Fronts, serve_http
+from troth.gateway.mqtt.listener import ALPN as MQTT_ALPN
 from troth.gateway.mqtt.upstream import Broker
 from troth.gateway.serve import Issuing, Options
 from troth.gateway.serve import serve as serve_mqtt
@@ -22,13 +24,14 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
     """Serve devices until `stop` is set."""
     with parts(job) as (home, settings, db):
         door_tls = partial(server_tls, home, db, job["server_key"], "gateway", Purpose.DEVICES, settings)
+        known = stamps(home.servers)
         clock, limits = SystemClock(), settings.limits.resolve()
         gateway = await serve_mqtt(
             db,
             clock,
             settings.realm,
             limits,
-            server_tls=door_tls(ClientAuth.REQUIRED),
+            server_tls=door_tls(ClientAuth.REQUIRED, MQTT_ALPN),
             broker=Broker(**job["upstream"]),
             listening=listening(job, "mqtt"),
             worker=worker_name(job),
@@ -51,7 +54,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                 limits,
                 public_url=settings.site.public_url,
                 bell=home.doorbell,
-                server_tls=door_tls(ClientAuth.OPTIONAL),
+                server_tls=door_tls(ClientAuth.OPTIONAL, HTTPS_ALPN),
                 observer=Witness(gateway.report, "https"),
                 https=listening(job, "https"),
                 public=listening(job, "public"),
@@ -60,7 +63,8 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
             try:
 
                 def make() -> Callable[[], None]:
-                    mqtt, https = door_tls(ClientAuth.REQUIRED), door_tls(ClientAuth.OPTIONAL)
+                    mqtt = door_tls(ClientAuth.REQUIRED, MQTT_ALPN)
+                    https = door_tls(ClientAuth.OPTIONAL, HTTPS_ALPN)
 
                     def show() -> None:
                         gateway.show(mqtt)
@@ -69,7 +73,9 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                     return show
 
                 ready()
-                await until(stop, gateway.failed(), doors.failed(), keep_shown(db, clock, make))
+                shown = Shown(make)
+                keeping = keep_shown(db, clock, shown), keep_files_shown(home.servers, known, shown)
+                await until(stop, gateway.failed(), doors.failed(), *keeping)
             finally:
                 await doors.close(GRACE_S)
         finally:

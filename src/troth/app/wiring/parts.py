@@ -11,16 +11,20 @@ from typing import Any, Final
 from troth.app.home import Home, open_home
 from troth.app.settings import Settings
 from troth.app.wiring.database import open_database
-from troth.keys.file import parse_key
+from troth.errors import Fault, Kind
+from troth.keys.file import parse_key, read_key
 from troth.keys.files import read_bounded
-from troth.limits import KEY_FILE_BYTES_MAX
+from troth.limits import CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX, SERVER_NAMES_MAX
 from troth.registry.issuers import list_issuers
 from troth.store.connect import Database
 from troth.store.read import read
-from troth.tls.server import ClientAuth, ServerIdentity, ServerTLS
+from troth.tls.server import ClientAuth, ServerIdentity, ServerTLS, dns_names
 from troth.x509.certificates import parse_chain
 from troth.x509.profiles import Purpose
 
+NAMED: Final = "names"
+"""The folder of ``servers/`` with certificates that others have made for names of ours."""
+CHAIN_BYTES_MAX: Final = 2 * CERTIFICATE_BYTES_MAX * CHAIN_CERTIFICATES_MAX
 GRACE_S: Final = 5.0
 """How long answers under way may take to end when a process stops."""
 
@@ -40,20 +44,57 @@ def parts(job: Job) -> Iterator[tuple[Home, Settings, Database]]:
 
 
 def server_tls(
-    home: Home, db: Database, key_pem: str, name: str, peers: Purpose, settings: Settings, client_auth: ClientAuth
+    home: Home,
+    db: Database,
+    key_pem: str,
+    name: str,
+    peers: Purpose,
+    settings: Settings,
+    client_auth: ClientAuth,
+    alpn: tuple[str, ...],
 ) -> ServerTLS:
-    """Return a door's TLS. Peers' issuing CAs are its anchors, not the root: each vouches for one kind of peer."""
+    """Return a door's TLS. Peers' issuing CAs are its anchors, not the root: each vouches for one kind of peer.
+
+    What is in ``servers/names/`` is shown to devices by its names.
+    """
     with read(db) as connection:
         anchors = tuple(
             issuer.certificate for issuer in list_issuers(connection) if issuer.purpose is peers and issuer.is_trusted
         )
-    chain = parse_chain(read_bounded(home.servers / f"{name}.pem", KEY_FILE_BYTES_MAX))
+    chain = parse_chain(read_bounded(home.servers / f"{name}.pem", CHAIN_BYTES_MAX))
     return ServerTLS(
         ServerIdentity(chain, parse_key(key_pem.encode(), None).servable_key),
         anchors,
         client_auth,
+        alpn,
         handshake_s=settings.limits.resolve().handshake_s,
+        named=named_identities(home.servers / NAMED) if peers is Purpose.DEVICES else (),
+        refuses_unknown_names=settings.gateway.unknown_server_name == "refuse" and peers is Purpose.DEVICES,
     )
+
+
+def named_identities(folder: Path) -> tuple[ServerIdentity, ...]:
+    """Read every ``NAME.pem`` of a folder, which need not be there, and the ``NAME.key`` beside it."""
+    chains = sorted(folder.glob("*.pem"))
+    if len(chains) > SERVER_NAMES_MAX:
+        raise Fault(Kind.MISCONFIGURED, f"{folder} has more than {SERVER_NAMES_MAX} certificates")
+    return tuple(map(_identity, chains))
+
+
+def _identity(file: Path) -> ServerIdentity:
+    try:
+        chain = parse_chain(read_bounded(file, CHAIN_BYTES_MAX))
+        if not dns_names(chain[0]):
+            raise Fault(Kind.MISCONFIGURED, "it has no DNS name")
+        # Read by every worker whenever it changes: no passphrase unlocks it.
+        return ServerIdentity(chain, read_key(file.with_suffix(".key"), None).servable_key)
+    except Fault as fault:
+        raise Fault(
+            Kind.MISCONFIGURED,
+            f"{file} cannot be shown: {fault.message}",
+            hint="beside a chain NAME.pem, the server's certificate first, must be its key NAME.key, not encrypted",
+            detail=fault.detail,
+        ) from fault
 
 
 def listening(job: Job, name: str) -> socket.socket:

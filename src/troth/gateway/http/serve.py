@@ -33,6 +33,8 @@ from troth.store.read import read
 from troth.tls.asgi import HTTPServer, serve
 from troth.tls.server import Acceptor, ClientAuth, HandshakeObserver, PendingHandshakes, ServerTLS
 
+ALPN: Final = ("http/1.1", "x-amzn-http-ca")
+"""What clients may say that they speak at the HTTPS door: by the standard's name, or by AWS IoT's for mutual TLS."""
 RETRY_S: Final = 1.0
 CATCH_UP_S_MAX: Final = 2.0
 """Longest wait for the journal before nothing new is said."""

@@ -18,6 +18,8 @@ from troth.tls.server import Acceptor, PendingHandshakes, ServerTLS
 
 LISTENER: Final = "mqtt"
 """What this door is called in settings, status and logs."""
+ALPN: Final = ("mqtt", "x-amzn-mqtt-ca")
+"""What clients may say that they speak here: MQTT by its own name, and by AWS IoT's for mutual TLS on port 443."""
 
 
 class _Full(asyncio.Protocol):
