@@ -74,7 +74,6 @@ _MULTIPLE: Final = (
 )
 NEVER: Final[Mapping[str, str]] = {
     "troth:consent": "it is reserved and has no value yet",
-    "troth:messagesigned": "signatures of messages are not verified yet",
 }
 """The keys, by folded name, that exist and have no value yet, and why."""
 _ABSENT: Final[Mapping[str, str]] = {

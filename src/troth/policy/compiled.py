@@ -13,7 +13,7 @@ from troth.names import Realm
 from troth.policy.actions import Action, request_arn
 from troth.policy.attachment import NamedPolicy
 from troth.policy.condition import Condition
-from troth.policy.context import VOLATILE_KEYS, RequestKeys
+from troth.policy.context import MESSAGE_SIGNED, VOLATILE_KEYS, RequestKeys
 from troth.policy.index import NOWHERE, Draft, Index
 from troth.policy.pattern import Glob, Shape
 from troth.policy.statement import Document, Effect, Statement
@@ -132,10 +132,12 @@ class _Share:
 class Live:
     """A statement that reads what may change, decided beforehand as far as it can be."""
 
-    __slots__ = ("_conditions", "_globs", "_statement", "place")
+    __slots__ = ("_conditions", "_globs", "_statement", "place", "reads_signature")
 
     def __init__(self, place: int, statement: Statement, keys: RequestKeys) -> None:
         self.place = place
+        self.reads_signature = MESSAGE_SIGNED in statement.names
+        """Whether it asks if the message is signed."""
         self._statement = statement
         self._conditions = tuple(each for each in statement.conditions if not VOLATILE_KEYS.isdisjoint(each.names))
         steady = all(VOLATILE_KEYS.isdisjoint(pattern.variables) for pattern in statement.resources)

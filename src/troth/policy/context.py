@@ -1,8 +1,7 @@
 """What a decision may depend on beside action and resource: the connection, its thing and its certificate, as keys.
 
 Knows no document. AWS IoT developer guide: "Basic", "Thing" and "X.509 certificate policy variables", "Exclusive
-thing". Keys that begin with ``troth:`` are our own; of these, ``troth:Consent`` is reserved and never has a value, and
-``troth:MessageSigned`` has none as long as nothing here verifies signatures of messages.
+thing". Keys that begin with ``troth:`` are our own; of these, ``troth:Consent`` is reserved and never has a value.
 """
 
 from collections import Counter
@@ -22,8 +21,9 @@ _CURRENT_TIME: Final = "aws:currenttime"
 _EPOCH_TIME: Final = "aws:epochtime"
 _AGE_DAYS: Final = "troth:certificateagedays"
 _DAYS_LEFT: Final = "troth:certificatedaysleft"
-_MESSAGE_SIGNED: Final = "troth:messagesigned"
-VOLATILE_KEYS: Final = frozenset({_CURRENT_TIME, _EPOCH_TIME, _AGE_DAYS, _DAYS_LEFT, _MESSAGE_SIGNED})
+MESSAGE_SIGNED: Final = "troth:messagesigned"
+"""The folded name of the key that says whether the message is a signed reading and proven to be in its place."""
+VOLATILE_KEYS: Final = frozenset({_CURRENT_TIME, _EPOCH_TIME, _AGE_DAYS, _DAYS_LEFT, MESSAGE_SIGNED})
 """Folded names of the keys whose values may change while a connection lasts: what reads them is decided for each
 message. All others stay as they are until the connection ends or is admitted anew."""
 
@@ -83,6 +83,8 @@ class ConnectionContext:
     """How the certificate's holder proved who it is when the certificate was issued."""
     key_protection: str | None = None
     """What keeps the private key, such as ``tpm``: the word of whoever enrolled the device, never the device's own."""
+    message_signed: bool = False
+    """The request is to publish a message, which was verified as a signed reading; not known is no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class RequestKeys:
 
 def connection_keys(context: ConnectionContext) -> RequestKeys:
     """Return the keys that every request of this connection has; the client id and all of the thing over MQTT only."""
-    single = {"aws:sourceip": context.source_ip}
+    single = {"aws:sourceip": context.source_ip, **_message_keys(context.message_signed)}
     multiple: dict[str, tuple[str, ...]] = {}
     any_case: dict[str, str] = {}
     given = {
@@ -140,9 +142,16 @@ def request_keys(connection: RequestKeys, context: ConnectionContext, action: Ac
     return RequestKeys(single, multiple, connection.any_case)
 
 
-def keys_at(moment: datetime, keys: RequestKeys, context: ConnectionContext) -> RequestKeys:
-    """Return the keys of a request of the connection `context` as they are at another time."""
-    return RequestKeys({**keys.single, **_time_keys(context, moment)}, keys.multiple, keys.any_case)
+def keys_at(
+    moment: datetime, keys: RequestKeys, context: ConnectionContext, *, message_signed: bool = False
+) -> RequestKeys:
+    """Return the keys of a request of the connection `context` as they are at another time, for another message."""
+    single = {**keys.single, **_time_keys(context, moment), **_message_keys(message_signed)}
+    return RequestKeys(single, keys.multiple, keys.any_case)
+
+
+def _message_keys(signed: bool) -> dict[str, str]:
+    return {MESSAGE_SIGNED: "true" if signed else "false"}
 
 
 def _time_keys(context: ConnectionContext, moment: datetime) -> dict[str, str]:

@@ -17,6 +17,7 @@ from troth.policy.index import NOWHERE
 
 _MESSAGES: Final = frozenset({Action.PUBLISH, Action.RETAIN_PUBLISH, Action.SUBSCRIBE, Action.RECEIVE})
 """Whoever asks for one of these will ask for another: they are made ready together."""
+_SIGNABLE: Final = frozenset({Action.PUBLISH, Action.RETAIN_PUBLISH})
 
 
 def make_grant(
@@ -60,12 +61,18 @@ class Grant:
         return other
 
     def may_publish(self, topic: str) -> bool:
-        """Say whether `iot:Publish` is allowed on a topic."""
+        """Say whether `iot:Publish` is allowed on a topic, whatever the message.
+
+        Where that `depends_on_signature`, the message itself is to be decided (`decide`), and this says no.
+        """
         known = self._publish.get(topic)
         return self._find_out(Action.PUBLISH, topic, self._publish) if known is None else known
 
     def may_retain(self, topic: str) -> bool:
-        """Say whether `iot:RetainPublish` is allowed on a topic; a retained message needs `may_publish` as well."""
+        """Say whether `iot:RetainPublish` is allowed on a topic, as `may_publish` says it of a message that is not.
+
+        A retained message needs both.
+        """
         known = self._retain.get(topic)
         return self._find_out(Action.RETAIN_PUBLISH, topic, self._retain) if known is None else known
 
@@ -79,27 +86,35 @@ class Grant:
         known = self._receive.get(topic)
         return self._find_out(Action.RECEIVE, topic, self._receive) if known is None else known
 
-    def decide(self, action: str, resource: str) -> Decision:
-        """Decide one request and say why; not remembered. Raises as `evaluate` does."""
+    def depends_on_signature(self, action: Action, topic: str) -> bool:
+        """Say whether it depends on a message's signature if `action` is allowed on a topic."""
+        rules = self._rules.get(action) or self._make_rules(action)
+        return any(each.reads_signature and each.may_apply(rules.arn + topic) for each in rules.live)
+
+    def decide(self, action: str, resource: str, *, message_signed: bool = False) -> Decision:
+        """Decide one request and say why; not remembered. Raises as `evaluate` does.
+
+        `message_signed` counts where time does not stand still; elsewhere, what the context says of it.
+        """
         asked = parse_action(action)
         outcome, place = Outcome.IMPLICIT_DENY, NOWHERE
         if len(resource) <= MATCHED_TEXT_CHARS_MAX:
             # This one action is about everything: no name stands in its ARN.
             name = "" if asked is Action.LIST_RETAINED_MESSAGES else resource
             rules = self._rules.get(asked) or self._make_rules(asked)
-            outcome, place = self._search(rules, rules.arn + name)
+            outcome, place = self._search(rules, rules.arn + name, message_signed)
         deciding = None
         if place < NOWHERE:
             policy, statement = self._compiled.statements[place]
             deciding = Deciding(policy, statement.number, statement.sid)
         return Decision(outcome, asked, request_resource(asked, resource), deciding)
 
-    def _search(self, rules: Rules, arn: str) -> tuple[Outcome, int]:
+    def _search(self, rules: Rules, arn: str, signed: bool) -> tuple[Outcome, int]:
         """Return the outcome, and the place of the first statement that brings it about."""
         denying, allowing = first(rules.denies, arn), first(rules.allows, arn)
         live = [each for each in rules.live if each.may_apply(arn)]
         if live and self._now is not None:
-            keys = keys_at(self._now(), rules.keys, self._context)
+            keys = keys_at(self._now(), rules.keys, self._context, message_signed=signed)
             applying = [each for each in live if each.applies(arn, keys)]
             denying = min(denying, *(each.place for each in applying if each.denies), NOWHERE)
             allowing = min(allowing, *(each.place for each in applying if not each.denies), NOWHERE)
@@ -112,8 +127,11 @@ class Grant:
             return False
         rules = self._rules.get(action) or self._make_rules(action)
         arn = rules.arn + name
-        if rules.live and any(each.may_apply(arn) for each in rules.live):
-            return self._search(rules, arn)[0] is Outcome.ALLOW
+        live = [each for each in rules.live if each.may_apply(arn)] if rules.live else None
+        if live:
+            if action in _SIGNABLE and any(each.reads_signature for each in live):
+                return False
+            return self._search(rules, arn, False)[0] is Outcome.ALLOW
         allowed = False
         # Written out: this is asked for each message about a topic that is new, and calls are most of what it costs.
         for index in rules.denies:

@@ -38,6 +38,7 @@ _MEMBERS: Final = (
     "notAfter",
     "enrollmentMethod",
     "keyProtection",
+    "messageSigned",
 )
 _THING_MEMBERS: Final = ("name", "type", "attributes", "attached", "exclusive", "groups")
 _CERTIFICATE_MEMBERS: Final = ("id", "serialNumber", "subject", "issuer", "san", "issuerAlternativeName")
@@ -96,6 +97,7 @@ def read_context(
         not_after=text.get_time("notAfter"),
         enrollment_method=text.get("enrollmentMethod"),
         key_protection=text.get("keyProtection"),
+        message_signed=_bool(described.get("messageSigned"), inside(place, "messageSigned"), default=False),
     )
 
 

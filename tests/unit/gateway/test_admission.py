@@ -137,7 +137,7 @@ def test_what_a_policy_can_ask_of_connection_certificate_and_time(
     assert caught.value.reason is Reason.CONNECT_DENIED
 
 
-@pytest.mark.parametrize("key", ["troth:KeyProtection", "troth:Consent", "troth:MessageSigned"])
+@pytest.mark.parametrize("key", ["troth:KeyProtection", "troth:Consent"])
 def test_what_nobody_has_asserted_has_no_value(key: str) -> None:
     connect = allow("iot:Connect", "client/*") | {"Condition": {"Null": {key: "false"}}}
     assert refusal(replace(KNOWN, policies=(named(connect),))).reason is Reason.CONNECT_DENIED

@@ -56,7 +56,7 @@ def keys(context: ConnectionContext, action: Action = Action.PUBLISH) -> Request
         ("troth:KeyProtection", ("tpm",)),
         ("troth:CertificateAgeDays", ()),
         ("troth:CertificateDaysLeft", ()),
-        ("troth:MessageSigned", ()),
+        ("troth:MessageSigned", ("false",)),
         ("troth:Consent", ()),
         ("aws:CurrentTime", ()),
         ("iot:ConnectAttributes", ()),
