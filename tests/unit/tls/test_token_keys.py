@@ -9,23 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
 from tests.fixtures.softhsm import PIN, SoftHSM, softhsm
+from tests.fixtures.tpm import NEEDS as TPM_NEEDS
+from tests.fixtures.tpm import TPM, tpm
 from tests.unit.tls.certificates import CLIENT, leaf
 from tests.unit.tls.harness import World, run, serving
 
 from troth.errors import Fault, Kind
-from troth.keys.pkcs11.uri import parse_token_uri
 from troth.tls import token_keys
 from troth.tls.token_keys import TokenKeyAccess, use_token_key
 from troth.x509.algorithms import KeyAlgorithm, PublicKey
 
-__all__ = ["softhsm"]
+__all__ = ["softhsm", "tpm"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("softhsm2-util", "pkcs11-engine")]
 
 CLIENT_SCRIPT = Path(__file__).with_name("token_client.py")
 ROOT = Path(__file__).parents[3]
+
+
+Token = SoftHSM | TPM
 
 
 @dataclass(frozen=True)
@@ -38,25 +42,12 @@ class Elsewhere:
         return self.public
 
 
-def in_token(softhsm: SoftHSM, world: World, label: str, algorithm: KeyAlgorithm = KeyAlgorithm.P256) -> Path:
-    """Make a key in the token and return a file with a certificate for it, and its issuer's."""
-    key = softhsm.access().make(parse_token_uri(softhsm.uri(label)), algorithm)
-    made = leaf("lamp-1", world.devices, CLIENT, key=Elsewhere(key.public_key))  # type: ignore[arg-type]
-    file = softhsm.folder / f"{label}.pem"
-    chain = (made.certificate, world.devices.certificate)
-    file.write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in chain))
-    return file
-
-
-def talk(
-    softhsm: SoftHSM, world: World, chain: Path, label: str, port: int, version: str = "TLSv1_3", *, signs: bool = False
-) -> list[str]:
-    """Let a device in a process of its own connect by the key with this label; return what it says of that."""
-    words = [softhsm.module, softhsm.uri(label), softhsm.pin_file, chain, world.folder / "root.pem", port, version]
+def act(token: Token, *words: object, signs: bool = False) -> str:
+    """Let a device in a process of its own do something with a key; return what it says."""
     more = {"SIGNS_FIRST": "1"} if signs else {}
     done = subprocess.run(
         [sys.executable, str(CLIENT_SCRIPT), *map(str, words)],
-        env={**os.environ, **softhsm.environment, **more, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+        env={**os.environ, **token.environment, **more, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -64,7 +55,39 @@ def talk(
     )
     assert done.returncode == 0, done.stderr
     assert PIN not in done.stdout + done.stderr
-    return done.stdout.split()
+    return done.stdout
+
+
+def in_token(token: Token, world: World, label: str, algorithm: KeyAlgorithm = KeyAlgorithm.P256) -> Path:
+    """Make a key in the token and return a file with a certificate for it, and its issuer's."""
+    pem = act(token, "make", token.module, token.uri(label), token.pin_file, algorithm)
+    key = Elsewhere(load_pem_public_key(pem.encode()))  # type: ignore[arg-type]
+    made = leaf("lamp-1", world.devices, CLIENT, key=key)  # type: ignore[arg-type]
+    file = world.folder / f"{label}.pem"
+    chain = (made.certificate, world.devices.certificate)
+    file.write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in chain))
+    return file
+
+
+def talk(
+    token: Token, world: World, label: str, port: int, version: str = "TLSv1_3", *, signs: bool = False
+) -> list[str]:
+    """Connect by the key with this label, and the certificate that was made first."""
+    words = [token.module, token.uri(label), token.pin_file, world.folder / "lamp.pem", world.folder / "root.pem"]
+    return act(token, "talk", *words, port, version, signs=signs).split()
+
+
+def is_let_in(token: Token, world: World, version: str, algorithm: KeyAlgorithm, *, signs: bool) -> None:
+    chain = in_token(token, world, "lamp", algorithm)
+
+    async def main() -> None:
+        async with serving(world.tls()) as server:
+            said = await asyncio.to_thread(talk, token, world, "lamp", server.port, version, signs=signs)
+            assert said == ["hello", "hello"]
+            peer = await server.recorder.peer()
+            assert peer.chain[0].public_bytes(Encoding.PEM) in chain.read_bytes()
+
+    run(asyncio.new_event_loop, main())
 
 
 @pytest.mark.parametrize(
@@ -79,26 +102,23 @@ def talk(
 def test_a_device_proves_itself_by_a_key_in_a_token(
     world: World, softhsm: SoftHSM, version: str, algorithm: KeyAlgorithm, signs: bool
 ) -> None:
-    chain = in_token(softhsm, world, "lamp", algorithm)
+    is_let_in(softhsm, world, version, algorithm, signs=signs)
 
-    async def main() -> None:
-        async with serving(world.tls()) as server:
-            said = await asyncio.to_thread(talk, softhsm, world, chain, "lamp", server.port, version, signs=signs)
-            assert said == ["hello", "hello"]
-            peer = await server.recorder.peer()
-            assert peer.chain[0].public_bytes(Encoding.PEM) in chain.read_bytes()
 
-    run(asyncio.new_event_loop, main())
+@pytest.mark.needs(*TPM_NEEDS)
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_device_proves_itself_by_a_key_in_a_tpm(world: World, tpm: TPM, version: str) -> None:
+    is_let_in(tpm, world, version, KeyAlgorithm.P256, signs=True)
 
 
 def test_the_wrong_key_and_one_that_is_not_there_are_refused_before_anybody_connects(
     world: World, softhsm: SoftHSM
 ) -> None:
-    chain = in_token(softhsm, world, "lamp")
+    in_token(softhsm, world, "lamp")
     in_token(softhsm, world, "other")
     nobody = 1
-    assert talk(softhsm, world, chain, "other", nobody) == [Kind.BAD_KEY]
-    assert talk(softhsm, world, chain, "missing", nobody) == [Kind.UNAVAILABLE]
+    assert talk(softhsm, world, "other", nobody) == [Kind.BAD_KEY]
+    assert talk(softhsm, world, "missing", nobody) == [Kind.UNAVAILABLE]
 
 
 def test_another_openssl_than_the_interpreters_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """A device in a process of its own, whose key is in a token: what OpenSSL's engine has seen once, it goes by for good.
 
-``token_client.py MODULE URI PIN CHAIN ROOTS PORT VERSION``: says hello twice and prints what comes back, or the kind of
-the fault. With ``SIGNS_FIRST`` set, the key signs by PKCS#11 before and after, as a device's does for its requests.
+``token_client.py make MODULE URI PIN ALGORITHM`` makes the key and prints its public half, PEM.
+
+``token_client.py talk MODULE URI PIN CHAIN ROOTS PORT VERSION`` says hello twice and prints what comes back, or the
+kind of the fault. With ``SIGNS_FIRST`` set, the key signs by PKCS#11 before and after, as a device's does for its requests.
 """
 
 import os
@@ -9,6 +11,7 @@ import ssl
 import sys
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.tls.harness import say
 
 from troth.errors import Fault
@@ -17,9 +20,15 @@ from troth.keys.pkcs11.token import Tokens
 from troth.keys.pkcs11.uri import parse_token_uri
 from troth.tls.client import client_context
 from troth.tls.token_keys import TokenKeyAccess, use_token_key
+from troth.x509.algorithms import KeyAlgorithm
 
-if __name__ == "__main__":
-    module, uri, pin, chain, roots, port, version = sys.argv[1:]
+
+def make(module: str, uri: str, pin: str, algorithm: str) -> None:
+    key = Tokens(Path(module), PinFile(Path(pin))).make(parse_token_uri(uri), KeyAlgorithm(algorithm))
+    print(key.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+
+
+def talk(module: str, uri: str, pin: str, chain: str, roots: str, port: str, version: str) -> None:
     tokens = Tokens(Path(module), PinFile(Path(pin)))
     try:
         if os.environ.get("SIGNS_FIRST"):
@@ -34,3 +43,8 @@ if __name__ == "__main__":
             tokens.open(parse_token_uri(uri)).sign(b"a reading")
     except Fault as fault:
         print(fault.kind.value)
+
+
+if __name__ == "__main__":
+    what, *words = sys.argv[1:]
+    (make if what == "make" else talk)(*words)

@@ -38,6 +38,8 @@ _PUBLIC: Final = (
     Attribute.MODULUS,
     Attribute.PUBLIC_EXPONENT,
 )
+_SIGNING: Final = MechanismFlag.SIGN | MechanismFlag.VERIFY
+_ALL: Final = _SIGNING | MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT | MechanismFlag.DERIVE
 _T = TypeVar("_T")
 
 
@@ -202,12 +204,19 @@ class Tokens:
         return self._read_public(uri)
 
     def _generate(self, uri: TokenURI, algorithm: KeyAlgorithm) -> None:
+        try:
+            self._generate_for(uri, algorithm, _SIGNING)
+        except (pkcs11.GeneralError, pkcs11.TemplateInconsistent):
+            # A TPM makes a key that may do all that its kind can, and refuses to be told of less (libtpm2-pkcs11 1.9).
+            self._generate_for(uri, algorithm, _ALL)
+
+    def _generate_for(self, uri: TokenURI, algorithm: KeyAlgorithm, uses: MechanismFlag) -> None:
         kind = kind_of(algorithm)
         how: dict[str, Any] = {
             "store": True,
             "id": uri.key_id or random_bytes(_KEY_ID_BYTES),
             "label": uri.label or "troth",
-            "capabilities": MechanismFlag.SIGN | MechanismFlag.VERIFY,
+            "capabilities": uses,
             "private_template": {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.PRIVATE: True},
         }
         self._session(uri)
