@@ -3,7 +3,7 @@
 ``token_client.py make MODULE URI PIN ALGORITHM`` makes the key and prints its public half, PEM.
 
 ``token_client.py talk MODULE URI PIN CHAIN ROOTS PORT VERSION`` says hello twice and prints what comes back, or the
-kind of the fault. With ``SIGNS_FIRST`` set, the key signs by PKCS#11 before and after, as a device's does for its requests.
+kind of the fault. With ``SIGNS_FIRST`` set, the key signs by PKCS#11 before and after, as a device's does for requests.
 """
 
 import os
