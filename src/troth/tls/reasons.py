@@ -30,7 +30,7 @@ class HandshakeFailure(StrEnum):
     BAD_SIGNATURE = "bad-signature"
     """The signature on the certificate, or the peer's proof that it holds the key, does not verify."""
     NO_SHARED_PROTOCOL = "no-shared-protocol"
-    """No protocol version, cipher, group, signature algorithm or application protocol in common."""
+    """No protocol version, cipher, group, compression, signature algorithm or application protocol in common."""
     UNKNOWN_SERVER_NAME = "unknown-server-name"
     """The peer asked for a server of another name, at a door that refuses that."""
     NOT_TLS = "not-tls"
@@ -85,6 +85,7 @@ _REASONS: Final[dict[str, HandshakeFailure]] = {
     "no suitable signature algorithm": HandshakeFailure.NO_SHARED_PROTOCOL,
     "no shared signature algorithms": HandshakeFailure.NO_SHARED_PROTOCOL,
     "no application protocol": HandshakeFailure.NO_SHARED_PROTOCOL,
+    "required compression algorithm missing": HandshakeFailure.NO_SHARED_PROTOCOL,
     # Of our callbacks the one for server names alone ends so.
     "callback failed": HandshakeFailure.UNKNOWN_SERVER_NAME,
     "http request": HandshakeFailure.NOT_TLS,

@@ -71,6 +71,36 @@ def test_who_never_says_connect_is_ended(house: House, log: Log) -> None:
     assert event["reason"] == "timeout"
 
 
+def test_a_flood_of_those_who_never_say_connect_leaves_room(house: House, log: Log) -> None:
+    """Each of them proven: they take every place, are ended in time, and disturb nobody who is in."""
+    small = house.gateway_with(connections_max=10, connect_s=0.3)
+    lamp, flooding = house.thing(), house.thing()
+    live = house.live(lamp, small)
+    flood = []
+    for _ in range(30):
+        with contextlib.suppress(OSError):
+            flood.append(house.talk(flooding, small))
+    assert live.is_alive()
+    assert len([each for each in log if each.get("reason") == "too-many-connections"]) >= 20
+    assert all(each.next() is None for each in flood)
+    ended = [each for each in log if each["event"] == "connection.refused" and each["reason"] == "timeout"]
+    assert 1 <= len(ended) <= 9
+    for each in flood:
+        # Who is ended keeps its place until it has gone.
+        each.close()
+    assert live.is_alive()
+    assert house.live(house.thing(), small).is_alive()
+
+
+def test_who_says_connect_again_and_again_is_ended(house: House, log: Log) -> None:
+    lamp = house.thing()
+    talk = house.live(lamp)
+    talk.send(*[Connect(name_of(lamp))] * 1000)
+    assert talk.is_closed()
+    assert len(log.of(talk, "session.closed")) == 1
+    assert house.live(lamp).is_alive()
+
+
 def test_a_broker_that_is_not_there(house: House, log: Log) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]

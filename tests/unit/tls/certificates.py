@@ -78,9 +78,13 @@ def leaf(
     not_after: datetime = NOW + DAY,
     names: Sequence[str] = (),
     names_issuer_key: bool = True,
+    named_issuer: Held | None = None,
     above: tuple[x509.Certificate, ...] = (),
 ) -> Held:
-    """A certificate of an end; without an issuer it is signed by itself."""
+    """A certificate of an end; without an issuer it is signed by itself.
+
+    It may say, by name and key id, that `named_issuer` has issued it.
+    """
     key = key or new_key()
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=False, path_length=None), True),
@@ -97,8 +101,17 @@ def leaf(
         not_before=not_before,
         not_after=not_after,
         names_issuer_key=names_issuer_key,
+        named_issuer=named_issuer or issuer,
     )
     return Held(certificate, key, above)
+
+
+def garbled(held: Held, what: bytes, by: bytes) -> Held:
+    """`held`'s certificate with some of its bytes replaced by as many others."""
+    der = held.certificate.public_bytes(Encoding.DER)
+    assert der.count(what) == 1
+    assert len(what) == len(by)
+    return Held(x509.load_der_x509_certificate(der.replace(what, by)), held.key, held.above)
 
 
 def stolen(victim: Held) -> Held:
@@ -139,20 +152,22 @@ def _certificate(
     not_before: datetime = NOW - DAY,
     not_after: datetime = NOW + DAY,
     names_issuer_key: bool = True,
+    named_issuer: Held | None = None,
 ) -> x509.Certificate:
     signer = issuer.key if issuer else key
+    named_issuer = named_issuer or issuer
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .issuer_name(named_issuer.certificate.subject if named_issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(not_after)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    if issuer and names_issuer_key:
-        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+    if named_issuer and names_issuer_key:
+        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(named_issuer.key.public_key())
         builder = builder.add_extension(above, critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.unit.tls.certificates import CLIENT, DAY, NOW, SERVER, Held, authority, leaf, stolen
+from tests.unit.tls.certificates import CLIENT, DAY, NOW, SERVER, Held, authority, garbled, leaf, stolen
 from tests.unit.tls.harness import Failure, LoopFactory, World, run, say, serving
 
 from troth.tls.client import refusal
@@ -37,6 +37,12 @@ def honest(world: World) -> Held:
 def of_other_ca(common_name: str, *, names_issuer_key: bool = True) -> Callable[[World], Held]:
     """The device's namesake from a CA of another key, that may even have the name of ours."""
     return lambda _world: leaf("thermostat", authority(common_name), names_issuer_key=names_issuer_key)
+
+
+def with_false_ca(world: World) -> Held:
+    """A leaf of a false CA that is sent along, and that has all of ours but its key."""
+    false = authority("Home devices", world.root)
+    return leaf("thermostat", false, named_issuer=world.devices, above=(false.certificate,))
 
 
 ATTACKS = {
@@ -79,6 +85,27 @@ ATTACKS = {
     "other-ca-of-our-name-that-hides-its-key": Attack(
         impostor=of_other_ca("Home devices", names_issuer_key=False),
         twin=lambda world: leaf("thermostat", world.devices, names_issuer_key=False),
+        reason=Why.BAD_SIGNATURE,
+        detail="cert signature failure at depth 0",
+        alert="decrypt_error",
+    ),
+    "other-ca-of-our-name-and-key-id": Attack(
+        impostor=lambda world: leaf("thermostat", authority("Home devices"), named_issuer=world.devices),
+        twin=lambda world: leaf("thermostat", world.devices, named_issuer=world.devices),
+        reason=Why.BAD_SIGNATURE,
+        detail="cert signature failure at depth 0",
+        alert="decrypt_error",
+    ),
+    "other-ca-of-our-name-and-key-id-in-chain": Attack(
+        impostor=with_false_ca,
+        twin=lambda world: leaf("thermostat", world.devices, above=(world.devices.certificate,)),
+        reason=Why.BAD_SIGNATURE,
+        detail="cert signature failure at depth 0",
+        alert="decrypt_error",
+    ),
+    "another-name-in-an-honest-certificate": Attack(
+        impostor=lambda world: garbled(leaf("thermostat", world.devices), b"thermostat", b"thermostot"),
+        twin=lambda world: leaf("thermostot", world.devices),
         reason=Why.BAD_SIGNATURE,
         detail="cert signature failure at depth 0",
         alert="decrypt_error",

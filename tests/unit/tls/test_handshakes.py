@@ -81,10 +81,50 @@ def test_client_hello_of_tls_1_1_alone_is_refused(world: World, loop_factory: Lo
     run(loop_factory, main())
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["half-a-hello", "half-a-handshake"])
-def test_who_stops_in_the_middle_is_timed_out(world: World, loop_factory: LoopFactory, whole: bool) -> None:
-    hello = client_hello(world.client(world.device))
-    said = hello if whole else hello[:100]
+@pytest.mark.parametrize("methods", [b"\x01", b"\x40\x01"], ids=["deflate", "lzs-and-deflate"])
+def test_who_knows_nothing_but_compression_is_refused(world: World, loop_factory: LoopFactory, methods: bytes) -> None:
+    async def main() -> None:
+        async with serving(world.tls()) as server:
+            # Fatal, illegal_parameter: every ClientHello must have the null method (RFC 5246, 7.4.1.2).
+            assert (await raw(server.port, hello_of_tls_1_2(methods)))[-2:] == bytes([2, 47])
+            failure = await server.recorder.failure()
+            assert failure == Failure(HandshakeFailure.NO_SHARED_PROTOCOL, "required compression algorithm missing")
+
+    run(loop_factory, main())
+
+
+def test_nothing_is_compressed_for_who_would_like_it(world: World, loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async with serving(world.tls(handshake_s=0.1)) as server:
+            answer = await raw(server.port, hello_of_tls_1_2(b"\x01\x00"))
+            # ServerHello: after record and message headers, version, random and a session id come suite and method.
+            assert answer[:6] == b"\x16\x03\x03" + answer[3:5] + b"\x02"
+            session = answer[5 + 4 + 2 + 32]
+            suite = 5 + 4 + 2 + 32 + 1 + session
+            assert answer[suite : suite + 3] == b"\xc0\x2b\x00"
+            assert (await server.recorder.failure()).reason is HandshakeFailure.TIMEOUT
+
+    run(loop_factory, main())
+
+
+def hello_of_tls_1_2(compression: bytes) -> bytes:
+    """Return the record of a ClientHello with these compression methods."""
+    groups, algorithms, points = (
+        b"\x00\x0a\x00\x04\x00\x02\x00\x17",
+        b"\x00\x0d\x00\x04\x00\x02\x04\x03",
+        b"\x00\x0b\x00\x02\x01\x00",
+    )
+    extensions = groups + algorithms + points
+    suites = b"\x00\x02\xc0\x2b"
+    methods = bytes([len(compression)]) + compression
+    body = b"\x03\x03" + bytes(32) + b"\x00" + suites + methods + len(extensions).to_bytes(2, "big") + extensions
+    hello = b"\x01" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x01" + len(hello).to_bytes(2, "big") + hello
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, None], ids=["nothing", "a-byte", "half-a-hello", "half-a-handshake"])
+def test_who_stops_in_the_middle_is_timed_out(world: World, loop_factory: LoopFactory, kept: int | None) -> None:
+    said, whole = client_hello(world.client(world.device))[:kept], kept is None
 
     async def main() -> None:
         async with serving(world.tls(handshake_s=0.05)) as server:

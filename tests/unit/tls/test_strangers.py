@@ -99,6 +99,38 @@ def test_openssl_with_weak_ciphers_alone_is_refused(world: World, loop_factory: 
 
 
 @pytest.mark.needs("openssl")
+def test_openssl_without_a_cipher_of_ours_is_refused(world: World, loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async with serving(world.tls()) as server:
+            other = ["-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"]
+            shown = await program(*s_client(world, server.port, world.device, *other))
+            assert "alert handshake failure" in shown
+            assert await server.recorder.failure() == Failure(HandshakeFailure.NO_SHARED_PROTOCOL, "no shared cipher")
+
+    run(loop_factory, main())
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_openssl_that_speaks_another_protocol_is_refused(world: World, loop_factory: LoopFactory, version: str) -> None:
+    async def main() -> None:
+        async with serving(world.tls(alpn=("mqtt", "x-amzn-mqtt-ca"))) as server:
+            for said, agreed in (("http/1.1", None), ("http/1.1,x-amzn-mqtt-ca", "x-amzn-mqtt-ca"), ("mqtt", "mqtt")):
+                command = s_client(world, server.port, world.device, f"-tls{version}", "-alpn", said)
+                talk = asyncio.create_task(program(*command, stays=True))
+                if agreed is None:
+                    assert "alert no application protocol" in await talk
+                    failure = await server.recorder.failure()
+                    assert failure.reason is HandshakeFailure.NO_SHARED_PROTOCOL
+                else:
+                    assert (await server.recorder.peer()).alpn == agreed
+                    (await server.made.get()).transport.close()
+                    assert f"ALPN protocol: {agreed}" in await talk
+
+    run(loop_factory, main())
+
+
+@pytest.mark.needs("openssl")
 def test_nobody_renegotiates(world: World, loop_factory: LoopFactory) -> None:
     async def main() -> None:
         async with serving(world.tls()) as server:
