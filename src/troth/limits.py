@@ -308,6 +308,8 @@ class Limits:
     """Bytes of an MQTT client identifier (AWS: 128)."""
     topic_bytes_max: int = 1024
     """Bytes of a topic name or filter (AWS: 256)."""
+    topic_levels_max: int = 128
+    """Levels of a topic name or filter, between slashes (AWS: 8). Mosquitto closes the connection beyond 200."""
     filters_per_subscribe_max: int = 64
     """Topic filters in one SUBSCRIBE packet (AWS: 8)."""
     subscriptions_per_connection_max: int = 500
@@ -347,6 +349,7 @@ PRESETS: Final[dict[str, Limits]] = {
         packet_bytes=146 * KIB,
         client_id_bytes_max=128,
         topic_bytes_max=256,
+        topic_levels_max=8,
         filters_per_subscribe_max=8,
         subscriptions_per_connection_max=50,
         keep_alive_s_max=1200,

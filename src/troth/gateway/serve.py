@@ -28,6 +28,7 @@ from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.upstream import Broker, Upstream
 from troth.gateway.presence import Presence
 from troth.gateway.principals import Principals
+from troth.gateway.readings import Readings
 from troth.gateway.refusal import Reason
 from troth.gateway.report import Report
 from troth.gateway.roster import Roster
@@ -51,6 +52,10 @@ class Options:
     """How long live sessions go on while the database does not answer."""
     balancers: tuple[Network, ...] = ()
     """The load balancers that say by PROXY v2 for whom they connect."""
+    envelopes: bool = False
+    """What only MQTT 5 can say goes to the broker in an envelope around the payload; otherwise it is refused."""
+    aws: bool = False
+    """The protocol is AWS IoT's with its departures, not the standard's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Gateway:
         self._clock = clock
         self._door = door
         self._desk = gate.desk
+        self.readings = gate.readings
         self._seats = gate.seats
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -102,6 +108,7 @@ class Gateway:
         self._run(self._control.run())
         self._run(self.report.run())
         self._run(self._first_uses.run())
+        self._run(self.readings.run())
         self._run(self._first_connections.run())
         self._run(self._events.run())
         self._run(self._ticking())
@@ -131,6 +138,7 @@ class Gateway:
             with suppress(asyncio.CancelledError):
                 await task
         await self.report.close()
+        await self.readings.flush()
         self._principals.close()
         await asyncio.to_thread(self._first_connections.close)
         if self._desk is not None:
@@ -174,11 +182,12 @@ async def serve(
     upstream = Upstream(broker, limits.packet_bytes)
     principals = Principals(db, limits)
     roster, first_uses = Roster(principals), FirstUses(db, clock)
-    names = Names(upstream.flavour, limits.topic_bytes_max)
+    names = Names(upstream.flavour, limits.topic_bytes_max, limits.topic_levels_max)
     events = Events(upstream, names)
     conclusions = Conclusions()
     first = FirstConnections(db, clock, realm, limits, events.publish)
-    told = (conclusions.apply, first.apply)
+    readings = Readings(db, clock)
+    told = (conclusions.apply, first.apply, readings.apply)
     control = Control(db, clock, principals, roster, options.unknown_state_for, also=told)
     desk = None
     if issuing is not None:
@@ -189,8 +198,9 @@ async def serve(
         roster=roster,
         upstream=upstream,
         seats=Seats(upstream, limits.connections_max),
-        terms=Terms(names, limits, clock, options.drops_denied),
+        terms=Terms(names, limits, clock, options.drops_denied, options.envelopes, options.aws),
         report=Report(db, clock, worker, limits, Presence(clock, events.publish)),
+        readings=readings,
         desk=desk,
     )
     door = Door(gate, first.door(server_tls), limits, options.balancers)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from troth.errors import PeerFault
+from troth.limits import DEFAULT
 from troth.protocols.mqtt import split_share
 
 
@@ -26,6 +27,8 @@ class NameProblem(StrEnum):
     """Why a topic or a filter does not go upstream, in a word for the log."""
 
     TOO_LONG = "topic-too-long"
+    TOO_DEEP = "topic-too-deep"
+    """It has more levels than are passed on."""
     RESERVED = "topic-reserved"
     """Its first level begins with ``$`` and is not ``$aws``: there brokers keep their own switches and messages. Or it
     is, or reaches, what the gateway itself answers."""
@@ -85,13 +88,17 @@ _NATS_OWN: Final = frozenset({"_INBOX", "_R_", "_GR_"})
 
 
 class Names:
-    """Judges topics and filters for one upstream. `bytes_max` bounds either, in UTF-8."""
+    """Judges topics and filters for one upstream. `bytes_max` bounds either, in UTF-8, and `levels_max` its levels.
 
-    __slots__ = ("_bytes_max", "_flavour")
+    The share and group of a shared subscription are no levels, as on AWS.
+    """
 
-    def __init__(self, flavour: Flavour, bytes_max: int) -> None:
+    __slots__ = ("_bytes_max", "_flavour", "_slashes_max")
+
+    def __init__(self, flavour: Flavour, bytes_max: int, levels_max: int = DEFAULT.topic_levels_max) -> None:
         self._flavour = flavour
         self._bytes_max = bytes_max
+        self._slashes_max = levels_max - 1
 
     def topic_problem(self, topic: str) -> NameProblem | None:
         """Return what keeps a device's well-formed topic name from going upstream; None when nothing does."""
@@ -123,6 +130,8 @@ class Names:
     def _problem(self, name: str) -> NameProblem | None:
         if self._is_too_long(name):
             return NameProblem.TOO_LONG
+        if name.count("/") > self._slashes_max:
+            return NameProblem.TOO_DEEP
         first = name.partition("/")[0]
         if first.startswith("$") and first != _PASSED:
             return NameProblem.RESERVED

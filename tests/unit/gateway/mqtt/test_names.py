@@ -81,6 +81,17 @@ def test_the_bound_is_in_bytes(names: Names) -> None:
     assert names.filter_problem(f"$share/{'g' * 64}/x") is not None
 
 
+@pytest.mark.parametrize("flavour", Flavour)
+def test_the_bound_on_levels_is_exact(flavour: Flavour) -> None:
+    names = Names(flavour, 64, 3)
+    for name in ("a/b/c", "//", "a//"):
+        assert names.topic_problem(name) is None
+        assert names.topic_problem(f"{name}/") is NameProblem.TOO_DEEP
+        assert names.filter_problem(f"{name}/#") is NameProblem.TOO_DEEP
+    assert Names(Flavour.MQTT, 64, 3).filter_problem("$share/group/a/b/c") is None
+    assert Names(Flavour.MQTT, 64, 3).filter_problem("$share/group/a/b/c/d") is NameProblem.TOO_DEEP
+
+
 @pytest.mark.parametrize("shared", ["a", "a/#", "$aws/x", "+/x"])
 def test_shared_subscriptions_go_where_they_work(shared: str) -> None:
     assert MQTT.filter_problem(f"$share/group/{shared}") is None
