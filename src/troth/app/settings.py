@@ -107,6 +107,11 @@ class Broker(Section):
         "nats",
         description="how an external broker reads topics: mqtt as the standard says (Mosquitto, EMQX, HiveMQ), or nats",
     )
+    envelopes: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="carry what only MQTT 5 can say in an envelope behind the payload, which whoever reads past the"
+        " gateway sees; or refuse it. auto: on with the embedded broker",
+    )
     username: str = Field("", description="the gateway's user at an external broker")
     password_file: str = Field("", description="file with that user's password, from the home")
     ca_file: str = Field("", description="PEM roots to check an mqtts:// broker against")
@@ -172,6 +177,12 @@ class Gateway(Section):
     )
 
 
+class Compat(Section):
+    """Where others do not do as the standards say."""
+
+    aws: bool = Field(False, description="MQTT as AWS IoT speaks it, with its departures from the standard")
+
+
 class Keys(Section):
     """Where CA keys are that are in tokens; which of them, the database says by their ``pkcs11:`` URIs."""
 
@@ -230,9 +241,15 @@ class Settings(Section):
     processes: Processes = Processes()
     aws: Aws = Aws()
     gateway: Gateway = Gateway()
+    compat: Compat = Compat()
     keys: Keys = Keys()
     journal: Journal = Journal()
     limits: LimitsSection = LimitsSection()
+
+    @property
+    def carries_envelopes(self) -> bool:
+        """Whether what only MQTT 5 can say goes to the broker in envelopes."""
+        return self.broker.envelopes == "on" or (self.broker.envelopes == "auto" and self.broker.url == "embedded")
 
     @property
     def realm(self) -> Realm:

@@ -39,6 +39,8 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                 drops_denied=settings.gateway.on_denied_publish == "drop",
                 unknown_state_for=settings.gateway.unknown_state_for,
                 balancers=settings.gateway.balancers,
+                envelopes=settings.carries_envelopes,
+                aws=settings.compat.aws,
             ),
             issuing=Issuing(settings.site.public_url, partial(ring, home.doorbell)),
         )
