@@ -76,6 +76,8 @@ def test_provisioning_a_fleet(tmp_path: Path) -> None:
     # The page names the port of the MQTT listener.
     elsewhere = {name: where for name, where in ELSEWHERE.items() if not name.endswith("MQTT")}
     said = run_page("provisioning.md", tmp_path, elsewhere)
+    assert "meter-7" in said
+    assert "activated" in said
     assert "lamp-42 is in" in said
     assert '"Server":"https://down.example"' in said
     assert "some lines were refused" in said

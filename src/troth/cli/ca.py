@@ -11,7 +11,7 @@ from troth.authority.rollover import in_force, obstacles, younger
 from troth.cli.ca_carry import import_, request, sign
 from troth.cli.ca_home import KeyUriOption, OutOption, at_work, hand_over, issuer_row
 from troth.cli.ca_picture import picture, row_of
-from troth.cli.ca_register import activate, code, deactivate, foreign_pem, foreign_row, register
+from troth.cli.ca_register import activate, code, deactivate, foreign_pem, foreign_row, register, update
 from troth.cli.ca_rehearse import rehearse
 from troth.cli.output import answer
 from troth.cli.passphrase import PassphraseFileOption
@@ -190,6 +190,7 @@ app.command()(sign)
 app.command()(rehearse)
 app.command()(code)
 app.command()(register)
+app.command()(update)
 app.command()(deactivate)
 app.command()(activate)
 

@@ -37,10 +37,15 @@ class Type(StrEnum):
     """The types by the words that an operator writes."""
 
     FLEET = "fleet"
+    JITP = "jitp"
     BULK = "bulk"
 
 
-_TYPES: Final = {Type.FLEET: TemplateType.FLEET_PROVISIONING, Type.BULK: TemplateType.BULK}
+_TYPES: Final = {
+    Type.FLEET: TemplateType.FLEET_PROVISIONING,
+    Type.JITP: TemplateType.JITP,
+    Type.BULK: TemplateType.BULK,
+}
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The template's name.")]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="What its certificates are renewed under.")]
@@ -63,7 +68,7 @@ HookOption = Annotated[
 def create(
     name: NameArgument,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The template in JSON; - is stdin.")],
-    type: Annotated[Type, typer.Option("--type", help="For devices that ask over MQTT, or for lists.")] = Type.FLEET,
+    type: Annotated[Type, typer.Option("--type", help="For devices that ask over MQTT, that first connect, or for lists.")] = Type.FLEET,
     profile: ProfileOption = None,
     enabled: EnabledOption = None,
     server_keys: ServerKeysOption = None,

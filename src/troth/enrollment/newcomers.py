@@ -10,12 +10,16 @@ from typing import Final
 
 from sqlalchemy import Connection, select, update
 
+from troth.authority.intents import list_prepared
 from troth.enrollment import tables
-from troth.enrollment.proofs.claim import Newcomer
+from troth.enrollment.proofs.claim import Newcomer, not_proven
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
+from troth.registry.certificates import CertificateState
+from troth.registry.inventory import Search, all_certificates, list_certificates
 from troth.registry.policies import attach_policy
 from troth.registry.things import create_thing, find_thing, get_thing, no_thing
+from troth.x509.crl import Reason
 
 THING_BOUND: Final = "thing.bound"
 THING_BARRED: Final = "thing.barred"
@@ -38,6 +42,11 @@ class Binding:
     def is_open(self) -> bool:
         """Whether an operator has let in whoever comes next."""
         return self.credential == _OPEN
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether an operator has withdrawn the thing, and let nobody in since."""
+        return self.credential == _BARRED
 
 
 def admit(change: Change, thing: str, newcomer: Newcomer) -> None:
@@ -69,6 +78,29 @@ def find_binding(connection: Connection, thing: str, *, lock: bool = False) -> B
     return None if row is None else Binding(*row)
 
 
+def require_own(connection: Connection, thing: str, bound: Binding | None, credential: str | None) -> None:
+    """Refuse who takes a thing that is bound to somebody else, was enrolled in another way, or has been withdrawn.
+
+    What an operator has taken from a thing, nobody gets back by a proof that was not made for it in person.
+    """
+    if credential is None:
+        return
+    if bound is not None and not bound.is_open and bound.credential != credential:
+        raise not_proven(f"thing {thing!r} is bound to {bound.credential}, not to {credential}")
+    if bound is None and find_thing(connection, thing) is None:
+        return
+    if bound is None and _has_come_otherwise(connection, thing):
+        raise not_proven(f"thing {thing!r} has been enrolled in another way")
+    for row in all_certificates(connection, Search(thing=thing, state=CertificateState.REVOKED)):
+        if bound is not None and row.changed_at > bound.bound_at and row.reason != Reason.SUPERSEDED:
+            raise not_proven(f"thing {thing!r} has been withdrawn: certificate {row.certificate_id} is revoked")
+
+
+def _has_come_otherwise(connection: Connection, thing: str) -> bool:
+    held = list_certificates(connection, Search(thing=thing), limit=1)
+    return bool(held or list_prepared(connection, thing=thing))
+
+
 def readmit(change: Change, thing: str) -> None:
     """Let the next who can prove the thing's name be bound to it, also one that was withdrawn or enrolled otherwise.
 
@@ -81,11 +113,20 @@ def readmit(change: Change, thing: str) -> None:
 
 
 def bar(change: Change, thing: str) -> None:
-    """Let nobody be bound to a thing that is bound, until `readmit`; who is enrolling it just now is waited for."""
+    """Let nobody be bound to a thing until `readmit`; who is enrolling it just now is waited for."""
     bound = find_binding(change.connection, thing, lock=True)
-    if bound is not None and bound.credential != _BARRED:
-        _bind(change, thing, _BARRED, is_new=False)
-        change.record(THING_BARRED, thing, thing=thing, before=bound.credential)
+    if bound is None or not bound.is_barred:
+        _bind(change, thing, _BARRED, is_new=bound is None)
+        change.record(THING_BARRED, thing, thing=thing, before=bound.credential if bound else None)
+
+
+def bind(change: Change, thing: str, credential: str) -> None:
+    """Bind a thing to a credential, whatever it was bound to; the caller has seen that this may be."""
+    bound = find_binding(change.connection, thing, lock=True)
+    if bound is not None and bound.credential == credential:
+        return
+    _bind(change, thing, credential, is_new=bound is None)
+    change.record(THING_BOUND, thing, thing=thing, credential=credential)
 
 
 def _bind(change: Change, thing: str, credential: str, *, is_new: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from troth.enrollment.newcomers import bind, find_binding
 from troth.enrollment.template_plan import CertificatePlan, Plan, ThingPlan
 from troth.enrollment.template_resources import Override
 from troth.errors import Fault, Kind
@@ -28,15 +29,14 @@ def apply_plan(
 ) -> Thing:
     """Make the thing with its policies, and the certificate with this whole id its own. Return the thing.
 
-    `again` says that a thing which has had a certificate may be given another. Raises `Fault`: conflict for what exists
-    and may not be overridden, for a thing that has had a certificate, and for a certificate that has a thing; bad key
-    for one that is another thing's; not found, malformed and too large as the registry does.
+    `again` says that a thing which has had a certificate may be given another; one that was withdrawn is given none
+    until it is readmitted. Raises `Fault`: conflict for what exists and may not be overridden, for a thing that has had
+    a certificate, and for a certificate that has a thing; bad key for one that is another thing's; not found, malformed
+    and too large as the registry does.
     """
     thing = _thing(change, plan.thing)
     if certificate_id is not None and plan.certificate is not None:
-        if not again and was_enrolled(change, thing.name, {certificate_id}):
-            hint = "let the template say so: troth template update NAME --again"
-            raise Fault(Kind.CONFLICT, f"thing {thing.name!r} has had a certificate", hint=hint)
+        _require_free(change, thing.name, certificate_id, again=again)
         _certificate(change, plan.certificate, thing.name, certificate_id, profile)
     for policy in plan.policies:
         if policy.document is not None:
@@ -63,6 +63,20 @@ def _replaces(override: Override, there: object, wanted: object, what: str) -> b
     if there != wanted and override is Override.FAIL:
         raise Fault(Kind.CONFLICT, f"it exists with another {what}", hint="the template says FAIL")
     return override is Override.REPLACE
+
+
+def _require_free(change: Change, thing: str, certificate_id: str, *, again: bool) -> None:
+    """Return if a thing may be given this certificate."""
+    bound = find_binding(change.connection, thing, lock=True)
+    if bound is not None and bound.is_barred:
+        hint = "let it in again: troth enrollment readmit THING"
+        raise Fault(Kind.CONFLICT, f"thing {thing!r} has been withdrawn", hint=hint)
+    if bound is not None and bound.is_open:
+        # An operator has let one in, and no second.
+        bind(change, thing, f"certificate:{certificate_id}")
+    elif not again and was_enrolled(change, thing, {certificate_id}):
+        hint = "let the template say so: troth template update NAME --again"
+        raise Fault(Kind.CONFLICT, f"thing {thing!r} has had a certificate", hint=hint)
 
 
 def was_enrolled(change: Change, thing: str, besides: Collection[str]) -> bool:

@@ -66,6 +66,8 @@ def parse_template(text: str, type: TemplateType) -> Template:
     if len(text) > TEMPLATE_CHARS_MAX:
         raise Fault(Kind.TOO_LARGE, f"the template has more than {TEMPLATE_CHARS_MAX} characters")
     document = _members(parse_json(text), "", _SECTIONS)
+    if type is TemplateType.JITP and "DeviceConfiguration" in document:
+        refuse("DeviceConfiguration", "reaches no device that connects for the first time", "leave it out")
     parameters = dict(_parameters(document.get("Parameters")))
     things, certificates, policies = _resources(document)
     template = Template(

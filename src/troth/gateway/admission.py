@@ -10,6 +10,7 @@ from datetime import datetime
 
 from troth.clock import Clock
 from troth.errors import Fault
+from troth.gateway.first_connections import Stranger
 from troth.gateway.grants import Grants, Peer
 from troth.gateway.mqtt.names import Owner, upstream_client_id
 from troth.gateway.principals import Known, Principals
@@ -49,18 +50,22 @@ class Admission:
         limits: Limits,
         is_up_to_date: Callable[[], Awaitable[bool]],
         on_admitted: Callable[[Known], None] = lambda _known: None,
+        greet: Callable[[Stranger], Awaitable[Refusal]] | None = None,
     ) -> None:
+        """`greet` meets those who come for the first time; without it they are unknown."""
         self._principals = principals
         self._clock = clock
         self._grants = Grants(clock, realm, limits.principals_kept_max)
         self._client_id_bytes_max = limits.client_id_bytes_max
         self._is_up_to_date = is_up_to_date
         self._on_admitted = on_admitted
+        self._greet = greet
 
-    async def principal(self, certificate_id: str) -> Known:
+    async def principal(self, certificate_id: str, stranger: Stranger | None = None) -> Known:
         """Return the principal of a certificate that is in force now, with every change committed before this call.
 
-        Raises `Refusal`: unauthenticated, or unavailable while nobody can know.
+        `stranger` is given where TLS let it through without an issuer of ours. Raises `Refusal`: unauthenticated, or
+        unavailable while nobody can know.
         """
         # What is kept lags behind the journal until it has been asked.
         if not await self._is_up_to_date():
@@ -71,6 +76,9 @@ class Admission:
                 known = await self._principals.get(certificate_id)
             except Fault as fault:
                 raise _refusal(Reason.STATE_UNKNOWN, certificate_id, fault.detail or fault.message) from fault
+        is_new = known is None or known.state is CertificateState.PENDING_ACTIVATION
+        if is_new and stranger is not None and self._greet is not None:
+            raise await self._greet(stranger)
         if known is None:
             raise _refusal(Reason.UNKNOWN_CERTIFICATE, certificate_id)
         require_in_force(known, self._clock.now())

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
+from sqlalchemy import Connection
 
 from troth.errors import Fault, Kind
 from troth.gateway.touching import Key, touched_by
@@ -25,7 +26,8 @@ from troth.policy.context import Thing
 from troth.policy.document import parse_document
 from troth.policy.statement import Document
 from troth.registry.certificates import CertificateState
-from troth.registry.issuers import Issuer, find_issuer
+from troth.registry.foreign_issuers import ForeignPurpose, find_foreign_purpose
+from troth.registry.issuers import find_issuer
 from troth.registry.principals import AttachedPolicy, Principal, find_principal
 from troth.store.connect import Database
 from troth.store.read import read
@@ -149,11 +151,11 @@ class Principals:
                 if principal is None:
                     found[certificate_id] = None
                     continue
-                issuer = find_issuer(connection, principal.certificate.issuer_id)
-                found[certificate_id] = self._understood(principal, issuer)
+                purpose = _purpose(connection, principal.certificate.issuer_id)
+                found[certificate_id] = self._understood(principal, purpose)
         return position, found
 
-    def _understood(self, principal: Principal, issuer: Issuer | None) -> Known:
+    def _understood(self, principal: Principal, purpose: Purpose | None) -> Known:
         row = principal.certificate
         return Known(
             certificate_id=row.certificate_id,
@@ -161,8 +163,7 @@ class Principals:
             not_before=row.not_before,
             not_after=row.not_after,
             issuer_id=row.issuer_id,
-            # Of one that is retired or revoked nothing is taken any more.
-            purpose=issuer.purpose if issuer is not None and issuer.is_trusted else None,
+            purpose=purpose,
             method=row.method,
             attributes=attributes(x509.load_der_x509_certificate(row.der)),
             things=tuple(Thing(each.name, each.type, each.attributes, each.exclusive) for each in principal.things),
@@ -202,6 +203,16 @@ class Principals:
             holders.discard(certificate_id)
             if not holders:
                 del self._index[key]
+
+
+def _purpose(connection: Connection, issuer_id: str) -> Purpose | None:
+    """Return what an issuer certifies, ours or one of elsewhere."""
+    issuer = find_issuer(connection, issuer_id)
+    if issuer is not None:
+        # Of one that is retired or revoked nothing is taken any more.
+        return issuer.purpose if issuer.is_trusted else None
+    # Whatever the state of a customer's CA, certificates of it that are registered stay as they are, as on AWS.
+    return Purpose.DEVICES if find_foreign_purpose(connection, issuer_id) is ForeignPurpose.CUSTOMER else None
 
 
 def _keys_of(known: Known) -> set[Key]:

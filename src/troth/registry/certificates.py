@@ -113,10 +113,16 @@ class NewCertificate:
         )
 
 
-def add_certificates(change: Change, certificates: Sequence[NewCertificate]) -> list[CertificateRow]:
-    """Add certificates. Raises `Fault` (conflict) when one, or another with its issuer and serial, is there already."""
+def insert_rows(change: Change, certificates: Sequence[NewCertificate]) -> list[CertificateRow]:
+    """Write the rows alone: the caller records what they are. Raises `Fault` (conflict) as `add_certificates` does."""
     rows = [each.row(change.at) for each in certificates]
     change.insert(tables.certificates, [_columns(row) for row in rows])
+    return rows
+
+
+def add_certificates(change: Change, certificates: Sequence[NewCertificate]) -> list[CertificateRow]:
+    """Add certificates. Raises `Fault` (conflict) when one, or another with its issuer and serial, is there already."""
+    rows = insert_rows(change, certificates)
     for row, new in zip(rows, certificates, strict=True):
         change.record(
             CERTIFICATE_ISSUED,

@@ -4,7 +4,7 @@ they were born with (IEEE 802.1AR), and a customer's own.
 Who registers one proves to hold its key, by a certificate over a code that is made here and good once. Knows no TLS.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
@@ -20,6 +20,7 @@ from troth.keys.randomness import random_id
 from troth.limits import ISSUERS_MAX, REGISTRATION_CODE_S_MAX
 from troth.names import parse_policy_name
 from troth.registry import tables
+from troth.registry.foreign_certificates import withdraw_listed
 from troth.x509 import steps
 from troth.x509.certificates import certificate_id
 from troth.x509.verify import verify_issued_by
@@ -28,6 +29,7 @@ FOREIGN_ISSUER_REGISTERED: Final = "foreign-issuer.registered"
 FOREIGN_ISSUER_CRL_REPLACED: Final = "foreign-issuer.crl-replaced"
 FOREIGN_ISSUER_DEACTIVATED: Final = "foreign-issuer.deactivated"
 FOREIGN_ISSUER_ACTIVATED: Final = "foreign-issuer.activated"
+FOREIGN_ISSUER_UPDATED: Final = "foreign-issuer.updated"
 REGISTRATION_CODE_MADE: Final = "registration-code.made"
 
 _COLUMNS: Final = tables.foreign_issuers.c
@@ -62,7 +64,15 @@ class ForeignIssuer:
     """When there is one, every certificate below must be told of by it: an old one lets nobody in."""
     is_proven: bool
     """Whether whoever registered it holds its key."""
+    registers: bool
+    """Whether its devices' certificates are registered when they connect for the first time (AWS: JITR)."""
+    template: str | None
+    """What then makes things of them at once (AWS: JITP); None leaves that to an operator."""
     created_at: datetime
+
+    def without_crl(self) -> "ForeignIssuer":
+        """Return the same, asking nobody who is revoked."""
+        return replace(self, crl=None)
 
 
 def make_code(change: Change) -> str:
@@ -116,6 +126,8 @@ def register_foreign_issuer(
             der=certificate.public_bytes(Encoding.DER),
             crl=crl.public_bytes(Encoding.DER) if crl is not None else None,
             proven=verification is not None,
+            auto_registration=False,
+            template=None,
             created_at=change.at,
         )
     )
@@ -126,7 +138,10 @@ def register_foreign_issuer(
 
 
 def replace_crl(change: Change, name: str, crl: x509.CertificateRevocationList) -> ForeignIssuer:
-    """Give a CA the CRL that it has issued since. Raises `Fault`: not found; rejected for an older or another's one."""
+    """Give a CA the CRL that it has issued since, which withdraws those certificates that are registered here.
+
+    Raises `Fault`: not found; rejected for an older or another's one.
+    """
     found = get_foreign_issuer(change.connection, name)
     _require_own_crl(crl, found.certificate)
     if found.crl is not None and crl.last_update_utc < found.crl.last_update_utc:
@@ -135,11 +150,34 @@ def replace_crl(change: Change, name: str, crl: x509.CertificateRevocationList) 
     change.execute(update(tables.foreign_issuers).where(_COLUMNS.name == name).values(crl=der))
     said = {"issuer_id": found.issuer_id, "name": name, "this_update": crl.last_update_utc.isoformat()}
     change.record(FOREIGN_ISSUER_CRL_REPLACED, found.issuer_id, **said)
+    withdraw_listed(change, found.issuer_id, crl)
+    return get_foreign_issuer(change.connection, name)
+
+
+def set_registration(change: Change, name: str, *, registers: bool, template: str | None) -> ForeignIssuer:
+    """Say what is done about a device of this CA that connects for the first time; nothing else changes.
+
+    Raises `Fault`: not found; rejected for a maker's CA, and for a template that nothing would be registered by.
+    """
+    found = get_foreign_issuer(change.connection, name)
+    if registers and found.purpose is not ForeignPurpose.CUSTOMER:
+        hint = "let its devices enroll: an enrollment with the proof idevid"
+        raise Fault(Kind.REJECTED, "certificates of a maker open no session", hint=hint)
+    if template is not None and not registers:
+        raise Fault(Kind.REJECTED, "a template goes with auto-registration", hint="give --auto-registration too")
+    if (found.registers, found.template) == (registers, template):
+        return found
+    values = {"auto_registration": registers, "template": template}
+    change.execute(update(tables.foreign_issuers).where(_COLUMNS.name == name).values(values))
+    before = {"auto_registration": found.registers, "template": found.template}
+    change.record(
+        FOREIGN_ISSUER_UPDATED, found.issuer_id, issuer_id=found.issuer_id, name=name, before=before, **values
+    )
     return get_foreign_issuer(change.connection, name)
 
 
 def set_foreign_state(change: Change, name: str, state: ForeignState) -> ForeignIssuer:
-    """Take a CA's certificates no more, or again; certificates that its devices got from us stay in force.
+    """Take a CA's certificates no more, or again; those that are registered stay as they are, as on AWS.
 
     Raises `Fault` (not found).
     """
@@ -165,6 +203,12 @@ def get_foreign_issuer(connection: Connection, name: str) -> ForeignIssuer:
         hint = "troth ca list shows those there are; troth ca register takes another"
         raise Fault(Kind.NOT_FOUND, f"no CA {name[:64]!r} is registered", hint=hint)
     return found
+
+
+def find_foreign_purpose(connection: Connection, issuer_id: str) -> ForeignPurpose | None:
+    """Return what the certificates of the CA are taken for whose own has this id; None where there is none."""
+    found = connection.scalar(_PURPOSE, {"issuer_id": issuer_id})
+    return None if found is None else ForeignPurpose(found)
 
 
 def list_foreign_issuers(connection: Connection, purpose: ForeignPurpose | None = None) -> list[ForeignIssuer]:
@@ -215,5 +259,10 @@ def _issuer(row: Row[Any]) -> ForeignIssuer:
         certificate=x509.load_der_x509_certificate(row.der),
         crl=None if row.crl is None else x509.load_der_x509_crl(row.crl),
         is_proven=row.proven,
+        registers=row.auto_registration,
+        template=row.template,
         created_at=row.created_at,
     )
+
+
+_PURPOSE: Final = select(_COLUMNS.purpose).where(_COLUMNS.issuer_id == bindparam("issuer_id"))

@@ -69,6 +69,13 @@ def take_keys(change: Change, keys: Sequence[tuple[str, str | None]]) -> list[Fa
     return faults
 
 
+def other_things_key(seen: SeenKey) -> Fault:
+    """Return the fault for a key that somebody brings who is no thing yet; its detail says whose it is."""
+    if seen.blocked_at is not None:
+        return _refused(f"key {seen.key_digest} is blocked since {seen.blocked_at.isoformat()}")
+    return _refused(f"key {seen.key_digest} is that of thing {seen.thing!r}, brought by another certificate")
+
+
 def block_key(change: Change, digest: str, reason: str) -> None:
     """See to it that nobody gets a certificate for this key any more; one that is blocked stays so."""
     known = find_key(change.connection, digest)

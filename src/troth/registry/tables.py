@@ -192,10 +192,13 @@ foreign_issuers: Final = Table(
     Column("der", LargeBinary, nullable=False),
     Column("crl", LargeBinary),
     Column("proven", Boolean, nullable=False),
+    Column("auto_registration", Boolean, nullable=False),
+    Column("template", String(64)),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("name"),
 )
-"""CAs of elsewhere whose devices may come: ``crl`` is DER, ``proven`` whether whoever brought it holds its key."""
+"""CAs of elsewhere whose devices may come: ``crl`` is DER, ``proven`` whether whoever brought it holds its key,
+``auto_registration`` whether their certificates are registered on first connection, ``template`` by which, if any."""
 
 registration_codes: Final = Table(
     "registration_codes",

@@ -28,6 +28,9 @@ _UNKNOWN_ISSUER: Final = frozenset(
         SSL.X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
     )
 )
+# A root that the peer sent and that is none of the anchors. Of the peer's own certificate, where it is signed by itself,
+# OpenSSL says ERR_DEPTH_ZERO_SELF_SIGNED_CERT, which stands.
+_UNKNOWN_ROOT: Final = SSL.X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN
 _EXPIRED: Final = Verdict(SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED, 0)
 
 
@@ -40,7 +43,7 @@ class Overruled:
     @property
     def is_stranger(self) -> bool:
         """Whether it was that the issuer is unknown; if not, the peer's own certificate has expired."""
-        return self.verdict.error in _UNKNOWN_ISSUER
+        return _is_unknown(self.verdict)
 
 
 def may_overrule(
@@ -58,6 +61,11 @@ def may_overrule(
         return False
     if verdict == _EXPIRED:
         return before is None and admits_expired is not None and admits_expired(chain[0])
-    if verdict.error in _UNKNOWN_ISSUER:
+    if _is_unknown(verdict):
         return (before is None or before.is_stranger) and knows_stranger is not None and knows_stranger(chain)
     return False
+
+
+def _is_unknown(verdict: Verdict) -> bool:
+    """Say whether all that is wrong is that no anchor has issued the last certificate."""
+    return verdict.error in _UNKNOWN_ISSUER or (verdict.error == _UNKNOWN_ROOT and verdict.depth > 0)

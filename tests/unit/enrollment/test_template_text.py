@@ -268,10 +268,16 @@ def test_an_operators_list_may_name_policies_and_certificates() -> None:
 
 def test_what_a_certificate_says_of_itself_is_for_those_that_come_with_one() -> None:
     template = whole()
-    template["DeviceConfiguration"] = {"X": {"Ref": "AWS::IoT::Certificate::CommonName"}}
+    # What such a device is, it has said before it could be told anything.
+    with pytest.raises(Fault, match="DeviceConfiguration: reaches no device"):
+        parse_template(json.dumps(template), TemplateType.JITP)
+    del template["DeviceConfiguration"]
+    template["Resources"]["thing"]["Properties"]["AttributePayload"] = {
+        "cn": {"Ref": "AWS::IoT::Certificate::CommonName"}
+    }
     parsed = parse_template(json.dumps(template), TemplateType.JITP)
     named = plan(parsed, {"ThingName": "a", "SerialNumber": "1"}, {**OWN, "AWS::IoT::Certificate::CommonName": "cn"})
-    assert named.configuration == {"X": "cn"}
+    assert named.thing.attributes == {"cn": "cn"}
     with pytest.raises(Fault, match="CommonName"):
         plan(parsed, {"ThingName": "a", "SerialNumber": "1"}, OWN)
 

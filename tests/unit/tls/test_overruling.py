@@ -31,7 +31,7 @@ def yes(_: object) -> bool:
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_every_other_error_stands_whatever_the_door_would_say(depth: int) -> None:
     overruled = {error for error in ALL if may_overrule(Verdict(error, depth), CHAIN, None, yes, yes)}
-    assert overruled == UNKNOWN | ({CODES.ERR_CERT_HAS_EXPIRED} if depth == 0 else set())
+    assert overruled == UNKNOWN | {CODES.ERR_SELF_SIGNED_CERT_IN_CHAIN if depth else CODES.ERR_CERT_HAS_EXPIRED}
 
 
 def test_a_door_that_asks_nobody_overrules_nothing() -> None:
@@ -60,7 +60,6 @@ def strangers() -> dict[str, tuple[Held, HandshakeFailure]]:
         "not yet valid": (leaf("t", MAKER, not_before=NOW + DAY / 2), HandshakeFailure.CERTIFICATE_NOT_YET_VALID),
         "a server's": (leaf("t", MAKER, SERVER), HandshakeFailure.WRONG_PURPOSE),
         "signed by itself": (leaf("t", None), HandshakeFailure.SELF_SIGNED),
-        "with its root": (leaf("t", MAKER, above=(MAKER.certificate,)), HandshakeFailure.SELF_SIGNED),
         "stolen": (stolen(leaf("t", MAKER)), HandshakeFailure.BAD_SIGNATURE),
     }
 
@@ -88,10 +87,11 @@ def test_a_known_stranger_comes_in_and_is_marked(world: World, loop_factory: Loo
         return True
 
     alone, led = leaf("alone", MAKER), leaf("led", LINE, above=(LINE.certificate,))
+    whole = leaf("whole", LINE, above=(LINE.certificate, MAKER.certificate))
 
     async def main() -> None:
         async with serving(door(world, knows)) as server:
-            for held in (alone, led):
+            for held in (alone, led, whole):
                 await talk(world, server.port, held)
                 peer = await server.recorder.peer()
                 assert (peer.certificate, peer.is_stranger, peer.is_expired) == (held.certificate, True, False)
@@ -100,7 +100,7 @@ def test_a_known_stranger_comes_in_and_is_marked(world: World, loop_factory: Loo
             assert (peer.certificate, peer.is_stranger) == (world.device.certificate, False)
 
     run(loop_factory, main())
-    assert set(asked) == {alone.chain, led.chain}
+    assert set(asked) == {alone.chain, led.chain, whole.chain}
 
 
 def test_an_unknown_stranger_is_refused(world: World, loop_factory: LoopFactory) -> None:

@@ -11,11 +11,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from troth.authority.intents import Intent, IntentState, find_requested, list_prepared
+from troth.authority.intents import Intent, IntentState, find_requested
 from troth.authority.issue import KEY_PROTECTION
 from troth.enrollment.definitions import Definition, Way
 from troth.enrollment.enrollments import get_enrollment
-from troth.enrollment.newcomers import Binding, find_binding
+from troth.enrollment.newcomers import find_binding, require_own
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import Approval, Newcomer, Proof, not_proven
 from troth.enrollment.proofs.claim_certificate import ClaimCertificateWay
@@ -26,10 +26,8 @@ from troth.enrollment.requests import RequestState, fetch_request, find_request,
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.names import parse_thing_name
-from troth.registry.certificates import CertificateState, find_certificate
-from troth.registry.inventory import Search, all_certificates, list_certificates
+from troth.registry.certificates import find_certificate
 from troth.registry.things import find_thing
-from troth.x509.crl import Reason
 from troth.x509.requests import Request
 
 _WAYS: Final[Mapping[Way, MakesWay]] = {
@@ -75,7 +73,7 @@ class EnrollmentClaim:
         else:
             earlier = _earlier(connection, at, request, thing, method, evidence)
         if earlier is None:
-            _require_own(connection, thing, bound, credential)
+            require_own(connection, thing, bound, credential)
         approval = None
         if Way.APPROVAL in definition.proofs and earlier is None:
             earlier, approval, approved = self._decided(connection, at, request, definition, thing, lock=lock)
@@ -167,29 +165,6 @@ def _credential(definition: Definition, shown: Mapping[Way, Shown]) -> str | Non
     if not found:
         raise Bug("an enrollment whose proofs identify nobody")
     return found[0]
-
-
-def _require_own(connection: Connection, thing: str, bound: Binding | None, credential: str | None) -> None:
-    """Refuse who takes a thing that is bound to somebody else, was enrolled in another way, or has been withdrawn.
-
-    What an operator has taken from a thing, nobody gets back by a proof that was not made for it in person.
-    """
-    if credential is None:
-        return
-    if bound is not None and not bound.is_open and bound.credential != credential:
-        raise not_proven(f"thing {thing!r} is bound to {bound.credential}, not to {credential}")
-    if bound is None and find_thing(connection, thing) is None:
-        return
-    if bound is None and _has_come_otherwise(connection, thing):
-        raise not_proven(f"thing {thing!r} has been enrolled in another way")
-    for row in all_certificates(connection, Search(thing=thing, state=CertificateState.REVOKED)):
-        if bound is not None and row.changed_at > bound.bound_at and row.reason != Reason.SUPERSEDED:
-            raise not_proven(f"thing {thing!r} has been withdrawn: certificate {row.certificate_id} is revoked")
-
-
-def _has_come_otherwise(connection: Connection, thing: str) -> bool:
-    held = list_certificates(connection, Search(thing=thing), limit=1)
-    return bool(held or list_prepared(connection, thing=thing))
 
 
 def _earlier(

@@ -24,7 +24,7 @@ from troth.gateway.http.issuers import Issuers, tells_of_issuers
 from troth.gateway.http.ocsp import OCSPDoor
 from troth.gateway.http.ocsp_answers import Answers
 from troth.gateway.http.status import StatusDoor
-from troth.gateway.http.strangers import Strangers, tells_of_strangers
+from troth.gateway.strangers import Strangers, tells_of_strangers
 from troth.journal.entries import head
 from troth.journal.tail import Follower
 from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
@@ -97,7 +97,7 @@ class HTTPDoors:
 
     def _for_enrollment(self, server_tls: ServerTLS) -> ServerTLS:
         """Return the same with a way in for certificates that have expired a short while ago, and for strangers'."""
-        return replace(server_tls, admits_expired=self._grace.admits, knows_stranger=self._strangers.knows)
+        return replace(server_tls, admits_expired=self._grace.admits, knows_stranger=self._strangers.may_enroll)
 
     async def failed(self) -> None:
         """Wait for ever; raise what broke the part that should have gone on for ever."""

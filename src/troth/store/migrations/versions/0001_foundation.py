@@ -455,6 +455,8 @@ def _strangers() -> None:
         _required("der", sa.LargeBinary()),
         _optional("crl", sa.LargeBinary()),
         _required("proven", sa.Boolean()),
+        _required("auto_registration", sa.Boolean()),
+        _optional("template", sa.String(64)),
         _required("created_at", sa.BigInteger()),
         _primary("foreign_issuers", "issuer_id"),
         _unique("foreign_issuers", "name"),

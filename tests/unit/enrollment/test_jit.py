@@ -1,0 +1,152 @@
+"""First connections, decided without a connection: bounds, the switch, and what certificates say of themselves."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.fixtures.strangers import OPERATOR, Bearer, Maker, register
+from tests.fixtures.templates import new_template
+
+from troth.enrollment.jit import FirstMet, meet, set_first_connections, subject_parameters, waits
+from troth.enrollment.template_resources import CERTIFICATE_ID, TemplateType
+from troth.errors import Fault, Kind
+from troth.journal.change import change
+from troth.limits import DEFAULT
+from troth.registry.certificates import CertificateState
+from troth.registry.foreign_issuers import ForeignIssuer, ForeignPurpose, get_foreign_issuer
+from troth.registry.states import activate
+from troth.store.read import read
+from troth.testing.authority import TestAuthority
+from troth.testing.clock import FakeClock
+from troth.x509.certificates import certificate_id
+
+
+@pytest.fixture
+def maker(authority: TestAuthority, tmp_path: Path) -> Maker:
+    return Maker.new(tmp_path, authority.clock.now())
+
+
+def customer(authority: TestAuthority, maker: Maker, name: str = "customer") -> None:
+    register(authority, maker, name, ForeignPurpose.CUSTOMER)
+    switch(authority, name=name)
+
+
+def switch(authority: TestAuthority, *, on: bool = True, template: str | None = None, name: str = "customer") -> None:
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        set_first_connections(changing, name, registers=on, template=template)
+
+
+def come(authority: TestAuthority, bearer: Bearer, address: str = "192.0.2.1") -> FirstMet:
+    return meet(authority.db, authority.clock, DEFAULT, bearer.certificate, address)
+
+
+def test_one_that_is_registered_is_found_and_not_counted(authority: TestAuthority, maker: Maker) -> None:
+    customer(authority, maker)
+    device = maker.device()
+    first = come(authority, device)
+    assert waits(first.certificate)
+    switch(authority, on=False)
+    assert come(authority, device) == first
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        activate(changing, certificate_id(device.certificate))
+    again = come(authority, device).certificate
+    assert (again.state, waits(again)) == (CertificateState.ACTIVE, False)
+
+
+@pytest.mark.parametrize(
+    ("bound", "others"),
+    [
+        ("FIRST_CONNECTIONS_PER_CA_PER_HOUR_MAX", "another CA"),
+        ("FIRST_CONNECTIONS_PER_ADDRESS_PER_HOUR_MAX", "another address"),
+        ("PENDING_PER_CA_MAX", "another CA"),
+    ],
+)
+def test_each_bound_keeps_off_the_next_one_and_nobody_else(
+    authority: TestAuthority, maker: Maker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, bound: str, others: str
+) -> None:
+    customer(authority, maker)
+    monkeypatch.setattr(f"troth.enrollment.jit.{bound}", 2)
+    first, second = maker.device("1"), maker.device("2")
+    come(authority, first)
+    come(authority, second)
+    with pytest.raises(Fault) as refused:
+        come(authority, maker.device("3"))
+    assert refused.value.kind is Kind.RATE_LIMITED
+    assert come(authority, first).certificate.state is CertificateState.PENDING_ACTIVATION
+    if others == "another address":
+        come(authority, maker.device("4"), "192.0.2.2")
+    else:
+        rival = Maker.new(maker.folder, maker.now, "Rival")
+        customer(authority, rival, "rival")
+        come(authority, rival.device("4"))
+    if bound == "PENDING_PER_CA_MAX":
+        with change(authority.db, authority.clock, OPERATOR) as changing:
+            activate(changing, certificate_id(first.certificate))
+    else:
+        clock.advance(timedelta(hours=1))
+    come(authority, maker.device("5"))
+
+
+def test_one_serial_number_is_one_certificates(authority: TestAuthority, maker: Maker) -> None:
+    """Of two certificates of one serial number a CRL could not say which it means."""
+    customer(authority, maker)
+    device = maker.device()
+    come(authority, device)
+    twin = maker.device(number=device.certificate.serial_number)
+    with pytest.raises(Fault) as refused:
+        come(authority, twin)
+    assert refused.value.kind is Kind.CONFLICT
+
+
+def test_a_certificate_that_is_too_large_is_refused(authority: TestAuthority, maker: Maker) -> None:
+    customer(authority, maker)
+    with pytest.raises(Fault) as refused:
+        come(authority, maker.device([str(each) * 20 for each in range(100, 700)]))
+    assert refused.value.kind is Kind.TOO_LARGE
+
+
+def test_the_switch_is_a_customers_and_its_template_is_for_first_connections(
+    authority: TestAuthority, maker: Maker
+) -> None:
+    register(authority, maker, "maker", ForeignPurpose.MANUFACTURER)
+    customer(authority, Maker.new(maker.folder, maker.now, "Customer"))
+    new_template(authority, "lamps")
+    for template, name, kind in (
+        ("lamps", "customer", Kind.REJECTED),
+        ("nothing", "customer", Kind.NOT_FOUND),
+        (None, "maker", Kind.REJECTED),
+        (None, "nobody", Kind.NOT_FOUND),
+    ):
+        with pytest.raises(Fault) as refused:
+            switch(authority, template=template, name=name)
+        assert refused.value.kind is kind
+    with read(authority.db) as connection:
+        found: ForeignIssuer = get_foreign_issuer(connection, "customer")
+    assert (found.registers, found.template) == (True, None)
+
+
+def test_a_template_without_a_switch_and_a_hook_without_anybody_to_ask_are_refused(
+    authority: TestAuthority, maker: Maker
+) -> None:
+    customer(authority, maker)
+    document = {
+        "Resources": {
+            "t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "x"}},
+            "c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": CERTIFICATE_ID}}},
+        }
+    }
+    new_template(authority, "meters", document, TemplateType.JITP)
+    with pytest.raises(Fault, match="auto-registration"):
+        switch(authority, on=False, template="meters")
+    with pytest.raises(Fault) as refused:
+        new_template(authority, "asked", document, TemplateType.JITP, server_keys=True)
+    assert refused.value.kind is Kind.UNSUPPORTED
+
+
+def test_a_certificate_says_of_itself_what_it_says_once(maker: Maker) -> None:
+    device = maker.device(("1", "2"), common_name="meter")
+    assert subject_parameters(device.certificate) == {
+        CERTIFICATE_ID: certificate_id(device.certificate),
+        "AWS::IoT::Certificate::CommonName": "meter",
+    }
+    assert subject_parameters(maker.device("7").certificate)["AWS::IoT::Certificate::SerialNumber"] == "7"
