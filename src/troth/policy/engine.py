@@ -86,6 +86,12 @@ class Grant:
         known = self._receive.get(topic)
         return self._find_out(Action.RECEIVE, topic, self._receive) if known is None else known
 
+    @property
+    def asks_for_signatures(self) -> bool:
+        """Whether there is any message for which it may depend on its signature that it is allowed."""
+        rules = [self._rules.get(action) or self._make_rules(action) for action in _SIGNABLE]
+        return any(each.reads_signature for one in rules for each in one.live)
+
     def depends_on_signature(self, action: Action, topic: str) -> bool:
         """Say whether it depends on a message's signature if `action` is allowed on a topic."""
         rules = self._rules.get(action) or self._make_rules(action)

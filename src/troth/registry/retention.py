@@ -41,6 +41,8 @@ def prune_certificates(
     places = [(row.issuer_id, shard_of(int(row.serial, 16)), row.serial) for row in rows]
     key = tuple_(revoked.c.issuer_id, revoked.c.shard, revoked.c.serial)
     change.execute(delete(revoked).where(key.in_(places)))
+    windows = tables.reading_windows
+    change.execute(delete(windows).where(windows.c.certificate_id.in_(identities)))
     change.execute(delete(tables.certificates).where(_COLUMNS.certificate_id.in_(identities)))
     change.record(CERTIFICATES_PRUNED, identities[0], certificate_ids=identities)
     return [(row.issuer_id, row.serial) for row in rows]

@@ -257,6 +257,15 @@ decisions: Final = Table(
     Column("reason", Text, nullable=False),
 )
 
+reading_windows: Final = Table(
+    "reading_windows",
+    metadata,
+    Column("certificate_id", _CERTIFICATE_ID, primary_key=True),
+    Column("seen", LargeBinary, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+"""Which readings of a certificate came, as `troth.evidence.window` writes it."""
+
 decision_counts: Final = Table(
     "decision_counts",
     metadata,

@@ -8,11 +8,12 @@ from typing import Final
 
 from troth.errors import PeerFault
 from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL
-from troth.gateway.mqtt.denying import NO_POLICY, deny
+from troth.gateway.mqtt.denying import NO_POLICY, deny, deny_reading
 from troth.gateway.mqtt.ended import Ended
 from troth.gateway.mqtt.own_topics import OwnTopics, accepted
 from troth.gateway.mqtt.subscriptions import Subscriptions
 from troth.gateway.mqtt.terms import Terms
+from troth.gateway.readings import Checker
 from troth.gateway.refusal import Reason
 from troth.gateway.report import Denials, Report
 from troth.limits import TOPICS_JUDGED_MAX
@@ -59,6 +60,7 @@ class Conversation:
         "_subscriptions",
         "_terms",
         "_withheld",
+        "checker",
         "left",
         "to_broker",
         "to_device",
@@ -79,6 +81,8 @@ class Conversation:
         self._subscriptions = Subscriptions(held_max, own.subscribe, denials.subscribed)
         self._withheld: set[int] = set()
         self._pongs_kept = 0
+        self.checker: Checker | None = None
+        """What looks at signatures, where a policy asks for them."""
         self.left: Disconnect | None = None
         """What a device of MQTT 5 said last."""
 
@@ -152,6 +156,13 @@ class Conversation:
         self._good.add(topic)
         return True
 
+    def _may_publish(self, packet: Publish) -> bool:
+        """Say whether policy allows a message; its signature is looked at where that counts."""
+        grant = self._grant
+        if grant.may_publish(packet.topic) and (not packet.retain or grant.may_retain(packet.topic)):
+            return True
+        return self.checker is not None and self.checker.allows(grant, packet)
+
     def _is_request(self, packet: Publish) -> bool:
         """Say whether it is an allowed request to the gateway itself."""
         return self._own.is_request(packet.topic) and not packet.retain and self._grant.may_publish(packet.topic)
@@ -167,9 +178,14 @@ class Conversation:
 
     def _tell_publish(self, topic: str, problem: str | None) -> None:
         """Tell that a PUBLISH is denied; `problem` is what speaks against it beside policy."""
+        judgement = self.checker.judgement if problem is None and self.checker is not None else None
+        signed = judgement is not None and judgement.outcome.is_proven
         action = Action.PUBLISH
-        if problem is None and self._grant.may_publish(topic):
+        if problem is None and self._grant.decide(action, topic, message_signed=signed).allowed:
             action = Action.RETAIN_PUBLISH
+        if judgement is not None:
+            deny_reading(self._denials, self._grant, action, topic, judgement)
+            return
         deny(self._denials, self._grant, "publish.denied", action, topic, problem)
 
     def _subscribe(self, packet: Subscribe) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from troth.evidence.judging import Judgement
+from troth.evidence.outcome import MEANING
 from troth.gateway.report import Denials
 from troth.policy.actions import Action, request_resource
 from troth.policy.decision import Outcome
@@ -19,3 +21,11 @@ def deny(denials: Denials, grant: Grant, event: str, action: Action, name: str, 
     else:
         outcome, reason, detail, resource = decision.outcome, NO_POLICY, decision.reason, decision.resource
     denials.tell(event, action, resource, outcome, reason, detail)
+
+
+def deny_reading(denials: Denials, grant: Grant, action: Action, topic: str, judgement: Judgement) -> None:
+    """Tell that a message was denied whose signature was asked for, and what it was."""
+    found = judgement.outcome
+    decision = grant.decide(action, topic, message_signed=found.is_proven)
+    detail = f"{MEANING[found]}; {decision.reason}"
+    denials.tell("publish.denied", action, decision.resource, decision.outcome, f"reading-{found}", detail)

@@ -111,8 +111,7 @@ class Exchange(Conversation):
     def _publish(self, packet: Publish) -> None:
         """Deal with a message that is not passed on as it is."""
         problem = self._terms.names.topic_problem(packet.topic)
-        is_allowed = problem is None and self._grant.may_publish(packet.topic)
-        is_allowed = is_allowed and (not packet.retain or self._grant.may_retain(packet.topic))
+        is_allowed = problem is None and self._may_publish(packet)
         if not is_allowed or (packet.qos == 2 and packet.packet_id in self._dropped):
             self._keep_publish(packet, problem)
         elif not is_sealed(packet):

@@ -129,9 +129,9 @@ class Exchange5(Deliveries):
 
     def _objection(self, packet: Publish) -> ReasonCode | None:
         """Return the code that refuses a message, which is told of; None for one that is allowed."""
-        topic, grant = packet.topic, self._grant
+        topic = packet.topic
         problem = None if topic in self._good or self._is_good(topic) else self._terms.names.topic_problem(topic)
-        is_allowed = grant.may_publish(topic) and (not packet.retain or grant.may_retain(topic))
+        is_allowed = self._may_publish(packet)
         if is_allowed and problem is None:
             if self._terms.envelopes or (not _said(packet.properties) and not is_sealed(packet)):
                 return None

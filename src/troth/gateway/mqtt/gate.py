@@ -7,6 +7,7 @@ from troth.gateway.mqtt.provisioning import Desk
 from troth.gateway.mqtt.seats import Seats
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.upstream import Upstream
+from troth.gateway.readings import Readings
 from troth.gateway.report import Report
 from troth.gateway.roster import Roster
 
@@ -21,5 +22,6 @@ class Gate:
     seats: Seats
     terms: Terms
     report: Report
+    readings: Readings
     desk: Desk | None = None
     """Where devices are provisioned; None where that is not offered."""

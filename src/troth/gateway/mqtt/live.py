@@ -40,6 +40,7 @@ class Live:
     __slots__ = (
         "_admitted",
         "_arrival",
+        "_checker",
         "_connect",
         "_counter",
         "_forgets",
@@ -70,12 +71,17 @@ class Live:
         own, seat = self._counter.topics, self._admitted.upstream_client_id
         self.exchange = opening.exchange(gate.terms, self._admitted.grant, own, denials, seat)
         self._link = gate.upstream.prepare(arrival.session, connect, seat, opening.keep_alive_s)
+        self._checker = gate.readings.checker(known.certificate_id, self._admitted.thing)
+        if self._admitted.grant.asks_for_signatures:
+            self.exchange.checker = self._checker
         self.relay = Relay(arrival.transport, self._link, self.exchange, opening.keep_alive_s, gate.terms.limits)
         self._counter.open(self.relay.answer)
         gate.seats.take(seat, arrival.sitter)
 
     async def dial(self) -> None:
         """Connect to the broker, which says CONNACK then. Raises `Fault` (unavailable)."""
+        if self.exchange.checker is not None:
+            await self._gate.readings.open(self._checker)
         seats, seat, opening = self._gate.seats, self._admitted.upstream_client_id, self._opening
         await seats.settle(seat, resumes=opening.resumes)
         if opening.beginning is Beginning.ANEW:
@@ -107,6 +113,10 @@ class Live:
             # What the broker keeps under this session is another's now.
             return Reason.OWNER_CHANGED, ""
         self._take(known, admitted)
+        if admitted.grant.asks_for_signatures and self.exchange.checker is None:
+            # Its keys are looked up now; a message that comes first is signed by none.
+            self.exchange.checker = self._checker
+            self._gate.readings.open_soon(self._checker)
         self.relay.regrant(admitted.grant)
         return None
 
@@ -119,6 +129,7 @@ class Live:
         """Leave the broker as the device asked: with its will due, now or later, and its session kept or forgotten."""
         gate, seat = self._gate, self._admitted.upstream_client_id
         gate.seats.leave(seat, self._arrival.sitter)
+        gate.readings.close(self._checker)
         self._counter.close()
         self.exchange.count(gate.report)
         self._arrival.denials.tick()

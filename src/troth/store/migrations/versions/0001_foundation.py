@@ -295,6 +295,13 @@ def _connections() -> None:
         _primary("decisions", "id"),
     )
     op.create_table(
+        "reading_windows",
+        _required("certificate_id", CERTIFICATE_ID),
+        _required("seen", sa.LargeBinary()),
+        _required("changed_at", sa.BigInteger()),
+        _primary("reading_windows", "certificate_id"),
+    )
+    op.create_table(
         "decision_counts",
         _required("action", sa.String(64)),
         _required("outcome", sa.String(32)),
