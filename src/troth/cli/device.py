@@ -19,8 +19,10 @@ from troth.device.renew import find_due
 from troth.device.renew import renew as renew_device
 from troth.device.trust import refresh_trust
 from troth.errors import Fault, Kind
+from troth.keys.files import read_bounded
 from troth.limits import TOKEN_CHARS_MAX
 from troth.names import parse_thing_name
+from troth.protocols.roughtime.servers import SERVER_LIST_BYTES_MAX, parse_servers
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import certificate_id, subject_text
 
@@ -48,6 +50,14 @@ def enroll(
         typer.Option("--server-name", metavar="NAME", help="What the home's certificates say, if not those hosts."),
     ] = None,
     key: Annotated[KeyAlgorithm, typer.Option("--key", help="The kind of key to make.")] = KeyAlgorithm.P256,
+    time_servers: Annotated[
+        Path | None,
+        typer.Option(
+            "--time-servers",
+            metavar="time.json",
+            help="Who is asked for the time before any certificate is judged: for a device without a clock.",
+        ),
+    ] = None,
     identity: IdentityOption = IDENTITY,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,6 +77,7 @@ def enroll(
         ),
         trust=read_chain(trust),
         algorithm=key,
+        time_servers=parse_servers(read_bounded(time_servers, SERVER_LIST_BYTES_MAX)) if time_servers else (),
     )
     clock = SystemClock()
     done = enroll_device(identity, wanted, _read_token(token_file), clock)

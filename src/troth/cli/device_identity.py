@@ -26,6 +26,7 @@ def show(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> No
         f"EST           {opened.endpoint.est}",
         f"MQTT          {opened.endpoint.mqtt}",
         *([f"server name   {opened.endpoint.server_name}"] if opened.endpoint.server_name else []),
+        *(f"time          {server.name} at {server.address}" for server in opened.time_servers),
         f"slots         {', '.join(f'{name} {state}' for name, state in slots.items())}",
         f"queue         {depth.waiting} waiting, {depth.set_aside} set aside, {depth.last} so far",
         *(["unfinished    an enrollment was cut short; run it again"] if row["unfinished"] else []),
@@ -53,6 +54,7 @@ def identity_row(identity: Identity, clock: Clock) -> dict[str, object]:
         "est": str(endpoint.est),
         "mqtt": str(endpoint.mqtt),
         "server_name": endpoint.server_name,
+        "time_servers": [server.address for server in identity.time_servers],
         "slots": slot_states(identity),
         "queue": {"waiting": depth.waiting, "set_aside": depth.set_aside, "last": depth.last},
     }

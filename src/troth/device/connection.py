@@ -5,15 +5,18 @@ Knows no protocol above TLS. `troth.tls.client` says in one word why a connectio
 
 import socket
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography import x509
 
+from troth.clock import Clock
 from troth.device.endpoint import Address
 from troth.errors import Fault, Kind
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.tls import client as tls
+from troth.x509.certificates import parse_certificate, subject_text
 
 _WORDS: Final[Mapping[str, tuple[Kind, str, str | None]]] = {
     "unknown-issuer": (
@@ -103,18 +106,41 @@ def dial(
     own: Credential | None = None,
     *,
     checks_time: bool = True,
+    judge: Clock | None = None,
 ) -> tls.Connection:
     """Return a TLS connection to `address`, whose server has proven by `roots` to be `server_name`.
 
     `own` names the key and the certificate that are shown when the server asks. Under TLS 1.3 a server that refuses
-    them says so at the first read only. Without `checks_time` its certificate need not be valid now. Raises
-    `ConnectionFault`; `Fault` (bad key) when `own` cannot be used.
+    them says so at the first read only. Without `checks_time` its certificate need not be valid now. With a `judge`
+    its whole chain must be valid at the time that this tells, whatever the system's clock says. Raises
+    `ConnectionFault`; `Fault`: bad key when `own` cannot be used, expired, and what the judge raises.
     """
-    context = client_tls(roots, own, checks_time=checks_time)
+    at = judge.now() if judge is not None else None
+    context = client_tls(roots, own, checks_time=checks_time and at is None)
     try:
         connection = tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
         # An acknowledgement must not wait for the server's TCP to acknowledge what went before it (40 ms on Linux).
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
     except OSError as error:
         raise ConnectionFault(address, tls.refusal(error)) from error
+    try:
+        require_in_time(connection, at)
+    except Fault:
+        connection.close()
+        raise
+    return connection
+
+
+def require_in_time(connection: tls.Judged, at: datetime | None) -> None:
+    """Return if every certificate that the server was verified by is valid `at` that time; None: OpenSSL has looked.
+
+    Raises `Fault` (expired). Called before the first byte is sent.
+    """
+    for der in tls.verified_chain(connection) if at is not None else ():
+        certificate = parse_certificate(der)
+        if at is not None and not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+            raise Fault(
+                Kind.EXPIRED,
+                "a certificate of the home is not valid at the time that its time server tells",
+                detail=f"{subject_text(certificate.subject)} at {at.isoformat(timespec='seconds')}",
+            )

@@ -24,16 +24,19 @@ from troth.device.identity import (
     read_settings,
     read_trust,
     write_settings,
+    write_time,
     write_trust,
 )
 from troth.device.slot_keys import make_key, open_key
 from troth.device.slots import Slot, Slots, holding
+from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
 from troth.keys.files import read_bounded, write_private
 from troth.keys.requests import build_request
 from troth.limits import CHAIN_CERTIFICATES_MAX, CSR_BYTES_MAX
 from troth.names import parse_thing_name
 from troth.points import DevicePoint, reached
+from troth.protocols.roughtime.servers import TimeServer
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import certificate_id, render_chain
 from troth.x509.pem import render_pem
@@ -61,6 +64,8 @@ class Wanted:
     algorithm: KeyAlgorithm = KeyAlgorithm.P256
     alternative_names: tuple[str, ...] = ()
     """What is to be named beside the thing."""
+    time_servers: tuple[TimeServer, ...] = ()
+    """Who is asked for the time before a certificate is judged; none: the device's own clock counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,9 @@ def enroll(path: Path, wanted: Wanted, token: str, clock: Clock) -> Enrolled:
     raises; conflict for an identity of another thing or root; unauthenticated for an answer that is not for this key,
     this thing and a client, or that `wanted.trust` does not lead to; expired where the clocks disagree.
     """
-    endpoint = wanted.endpoint
-    time = HomeTime(clock, wanted.trust)
-    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), wanted.trust, time)
+    endpoint, judge = wanted.endpoint, judge_of(wanted.time_servers)
+    time = HomeTime(judge or clock, wanted.trust)
+    server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), wanted.trust, time, judge)
 
     def ask(request: bytes) -> Sequence[x509.Certificate]:
         # The answer is the certificate alone (RFC 7030, 4.2.3); what leads to it is asked for (4.1).
@@ -117,6 +122,7 @@ def enroll_by(path: Path, wanted: Wanted, ask: Ask, clock: Clock, attempt: Attem
             attempt(slot)
             reached(DevicePoint.TRIED)
         write_trust(path, _together(path, wanted.trust))
+        write_time(path, wanted.time_servers)
         write_settings(path, Settings(wanted.thing, wanted.endpoint))
         slots.switch(slot)
         reached(DevicePoint.SWITCHED)

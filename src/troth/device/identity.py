@@ -6,6 +6,7 @@
     ├── device.toml    thing and endpoints
     ├── trust.pem      the roots that are accepted now
     ├── trust.tag      by which the home names the bundle that they were taken from
+    ├── time.json      who tells the time, where the device's own clock is not to be trusted
     ├── a/  b/         key.pem · request.csr (unanswered only) · chain.pem
     └── current -> a   renaming this link is the only switch (`slots`)
 
@@ -27,6 +28,7 @@ from troth.errors import Fault, Kind
 from troth.keys.files import read_bounded, write_private
 from troth.limits import CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX, DEVICE_SETTINGS_BYTES_MAX
 from troth.names import parse_thing_name
+from troth.protocols.roughtime.servers import SERVER_LIST_BYTES_MAX, TimeServer, parse_servers, render_servers
 from troth.x509.certificates import parse_chain, render_chain
 
 _CHAIN_BYTES_MAX: Final = 2 * CERTIFICATE_BYTES_MAX * CHAIN_CERTIFICATES_MAX
@@ -50,6 +52,8 @@ class Identity:
     slot: Slot
     chain: tuple[x509.Certificate, ...]
     """The device's certificate first, then its issuers without the root."""
+    time_servers: tuple[TimeServer, ...] = ()
+    """Who is asked for the time before a certificate is judged; none: the device's own clock counts."""
 
     @property
     def thing(self) -> str:
@@ -79,7 +83,7 @@ def open_identity(path: Path) -> Identity:
             f"{path} holds no identity",
             hint="enroll first: troth device enroll; or name the folder with --identity or TROTH_IDENTITY",
         )
-    return Identity(path, read_settings(path), read_trust(path), slot, read_chain(slot.chain_file))
+    return Identity(path, read_settings(path), read_trust(path), slot, read_chain(slot.chain_file), read_time(path))
 
 
 def read_settings(path: Path) -> Settings:
@@ -133,6 +137,18 @@ def read_trust(path: Path) -> tuple[x509.Certificate, ...]:
 def write_trust(path: Path, roots: Sequence[x509.Certificate]) -> None:
     """Write ``trust.pem`` in one step."""
     write_private(path / "trust.pem", render_chain(roots), overwrite=True)
+
+
+def read_time(path: Path) -> tuple[TimeServer, ...]:
+    """Read ``time.json``; nobody where there is none. Raises `Fault` (malformed, too large)."""
+    file = path / "time.json"
+    return parse_servers(read_bounded(file, SERVER_LIST_BYTES_MAX)) if file.exists() else ()
+
+
+def write_time(path: Path, servers: Sequence[TimeServer]) -> None:
+    """Write ``time.json`` in one step, where there is somebody to ask."""
+    if servers:
+        write_private(path / "time.json", render_servers(servers), overwrite=True)
 
 
 def read_trust_tag(path: Path) -> str | None:

@@ -27,6 +27,7 @@ from troth.device.schedule import (
 )
 from troth.device.slots import Slots
 from troth.device.trust import refresh_trust
+from troth.device.trusted_time import judge_of
 from troth.errors import Fault
 from troth.limits import DEVICE_RETRY_S_MAX
 from troth.protocols.renewal_info import Window
@@ -56,8 +57,8 @@ class Keeper:
         """Look after it until cancelled. Raises `Fault` when there is no identity that can be read."""
         while True:
             self._look.clear()
-            now = await self._now()
             identity = await asyncio.to_thread(open_identity, self._path)
+            now = await self._now(identity)
             self._note(identity)
             step = self._step(identity, now)
             if step.in_s <= 0:
@@ -83,9 +84,10 @@ class Keeper:
             self._on_change()
         self._certificate = found
 
-    async def _now(self) -> datetime | None:
+    async def _now(self, identity: Identity) -> datetime | None:
+        clock = judge_of(identity.time_servers) or self._clock
         try:
-            return await asyncio.to_thread(self._clock.now)
+            return await asyncio.to_thread(clock.now)
         except Fault as fault:
             self._again_in(Action.LEARN_TIME, back_off_s(self._fail(Action.LEARN_TIME), self._draw(), 60.0))
             self._tell(Event.TIME_UNKNOWN, **reason(fault))

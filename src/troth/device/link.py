@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import Final
 
 from troth.device.connack import Refused
-from troth.device.connection import ConnectionFault, client_tls
+from troth.device.connection import ConnectionFault, client_tls, require_in_time
 from troth.device.endpoint import Address
 from troth.device.identity import Identity
+from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind, OurFault, PeerFault
 from troth.limits import DEFAULT, DEVICE_INBOX_MESSAGES_MAX, DEVICE_LINGER_S_MAX, DEVICE_STEP_S_MAX
 from troth.protocols.mqtt import (
@@ -258,7 +259,9 @@ async def open_link(identity: Identity, request: Connect) -> Link:
     `Refused`, and `Fault` as each method of `Link`.
     """
     address = identity.endpoint.mqtt
-    context = await asyncio.to_thread(client_tls, identity.trust, identity.slot)
+    judge = judge_of(identity.time_servers)
+    at = await asyncio.to_thread(judge.now) if judge is not None else None
+    context = await asyncio.to_thread(client_tls, identity.trust, identity.slot, checks_time=at is None)
     try:
         async with asyncio.timeout(DEVICE_STEP_S_MAX):
             reader, writer = await asyncio.open_connection(
@@ -270,6 +273,7 @@ async def open_link(identity: Identity, request: Connect) -> Link:
         raise ConnectionFault(address, tls.refusal(error)) from error
     link = Link(reader, writer, address)
     try:
+        require_in_time(writer.get_extra_info("ssl_object"), at)
         await link.open(request)
     except BaseException:
         await link.close()

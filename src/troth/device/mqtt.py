@@ -15,6 +15,7 @@ from troth.device.connack import Refused
 from troth.device.connection import ConnectionFault, dial
 from troth.device.endpoint import Address
 from troth.device.identity import Identity
+from troth.device.trusted_time import judge_of
 from troth.device.waiting import Wait
 from troth.errors import Fault, Kind, OurFault, PeerFault
 from troth.limits import DEFAULT, DEVICE_INBOX_MESSAGES_MAX, DEVICE_LINGER_S_MAX, DEVICE_STEP_S_MAX
@@ -283,7 +284,8 @@ def connect(
     `Refused`, and `Fault` as each method of `Client`.
     """
     address = identity.endpoint.mqtt
-    connection = dial(address, identity.endpoint.name_of(address), identity.trust, identity.slot)
+    judge = judge_of(identity.time_servers)
+    connection = dial(address, identity.endpoint.name_of(address), identity.trust, identity.slot, judge=judge)
     client = Client(connection, clock, address=address)
     try:
         client.open(Connect(client_id or identity.thing, clean_session, keep_alive_s, will))

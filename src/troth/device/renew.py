@@ -19,6 +19,7 @@ from troth.device.identity import Identity, open_identity
 from troth.device.schedule import due_at, life_of
 from troth.device.slot_keys import open_key
 from troth.device.slots import Slot, Slots, holding
+from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
 from troth.points import DevicePoint, reached
 from troth.x509.algorithms import KeyAlgorithm
@@ -51,6 +52,7 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> En
         identity.trust,
         algorithm or open_key(identity.slot).algorithm,
         _names(identity.certificate),
+        identity.time_servers,
     )
     return replace(enroll_by(path, wanted, ask, time, attempt), clock_ahead=time.ahead)
 
@@ -68,7 +70,7 @@ def find_due(path: Path, clock: Clock) -> datetime:
     """
     identity = open_identity(path)
     if Slots(path).spare().request_file.exists():
-        return clock.now()
+        return _time(identity, clock).now()
     try:
         window = ask_hint(path, clock).window
     except Fault:
@@ -98,12 +100,13 @@ def retire_previous(path: Path) -> bool:
 
 
 def _time(identity: Identity, clock: Clock) -> HomeTime:
-    return HomeTime(clock, (*identity.trust, identity.certificate))
+    return HomeTime(judge_of(identity.time_servers) or clock, (*identity.trust, identity.certificate))
 
 
 def _server(identity: Identity, time: HomeTime) -> ESTServer:
     endpoint = identity.endpoint
-    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time)
+    judge = judge_of(identity.time_servers)
+    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time, judge)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from troth.clock import Clock
 from troth.device.est import ESTServer
 from troth.device.identity import Identity, open_identity, read_trust_tag, write_trust, write_trust_tag
 from troth.device.slots import holding
+from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
 from troth.x509.algorithms import is_sound_hash
 from troth.x509.certificates import UNREADABLE, certificate_id
@@ -45,7 +46,8 @@ def refresh_trust(path: Path, clock: Clock) -> Refreshed:
     bundle = _server(identity, identity.trust).trust_bundle(identity.slot, tag)
     if bundle is None:
         return Refreshed(identity.trust, (), (), ())
-    found = judge(identity.trust, bundle.certificates, clock.now())
+    at = (judge_of(identity.time_servers) or clock).now()
+    found = judge(identity.trust, bundle.certificates, at)
     server = _server(identity, found.trust)
     if found.added or found.dropped:
         # It proves itself by the new roots before they are all that counts.
@@ -113,4 +115,5 @@ def _signs_itself(certificate: x509.Certificate) -> bool:
 
 def _server(identity: Identity, roots: tuple[x509.Certificate, ...]) -> ESTServer:
     endpoint = identity.endpoint
-    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), roots)
+    judge = judge_of(identity.time_servers)
+    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), roots, judge=judge)

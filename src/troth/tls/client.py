@@ -18,6 +18,7 @@ from troth.tls.refusals import Refusal, refusal
 __all__ = [
     "Connection",
     "Context",
+    "Judged",
     "Refusal",
     "client_context",
     "connect",
@@ -29,6 +30,8 @@ __all__ = [
 
 Connection = ssl.SSLSocket
 Context = ssl.SSLContext
+Judged = ssl.SSLSocket | ssl.SSLObject
+"""A connection in either of the shapes that Python has for one."""
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of X509_VERIFY_PARAM_set_flags(3), for which `ssl` has no name."""
 
@@ -78,7 +81,7 @@ def server_certificate(connection: ssl.SSLSocket) -> bytes:
     return connection.getpeercert(binary_form=True) or b""
 
 
-def verified_chain(connection: ssl.SSLSocket) -> tuple[bytes, ...]:
+def verified_chain(connection: Judged) -> tuple[bytes, ...]:
     """Return the certificates by which OpenSSL has judged the server, in DER: its own first, the root last.
 
     Python tells them by a public name from 3.13 on; before that its own SSL object already knows. Raises `Fault`
@@ -87,7 +90,7 @@ def verified_chain(connection: ssl.SSLSocket) -> tuple[bytes, ...]:
     tell = getattr(connection, "get_verified_chain", None)
     if tell is not None:
         return tuple(tell())
-    tell = getattr(connection._sslobj, "get_verified_chain", None)  # type: ignore[attr-defined]
+    tell = getattr(connection._sslobj, "get_verified_chain", None)  # type: ignore[union-attr]
     if tell is None:
         raise Fault(Kind.UNSUPPORTED, "this Python does not tell which certificates its OpenSSL has verified")
     return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in tell())
