@@ -175,6 +175,15 @@ class Exchange5(Deliveries):
                 self._inbound.discard(packet.packet_id)
             self.to_device.append(render(Pubrec(packet.packet_id, code), Version.MQTT_5))
 
+    def _subscribe(self, packet: Subscribe) -> None:
+        if packet.properties.subscription_ids and not self._asked.takes_identifiers:
+            for wanted in packet.subscriptions:
+                self._tell("subscribe.denied", Action.SUBSCRIBE, wanted.topic_filter, IDENTIFIERS_REFUSED)
+            codes = (_FILTER_CODES[IDENTIFIERS_REFUSED],) * len(packet.subscriptions)
+            self._say(Suback(packet.packet_id, codes))
+        else:
+            super()._subscribe(packet)
+
     def _puback(self, packet: Puback) -> None:
         # What the device made of it is its own affair: also one that it refuses is not sent again [MQTT-4.4.0-1].
         self._window.release(packet.packet_id)

@@ -14,7 +14,7 @@ from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.opening import Beginning, Opening
 from troth.gateway.mqtt.provisioning import Counter
 from troth.gateway.mqtt.relay import Relay
-from troth.gateway.mqtt.seats import Sitter
+from troth.gateway.mqtt.seats import Sitter, Visitor
 from troth.gateway.mqtt.upstream import Listener
 from troth.gateway.principals import Known
 from troth.gateway.refusal import Reason, Refusal
@@ -86,13 +86,28 @@ class Live:
         await seats.settle(seat, resumes=opening.resumes)
         if opening.beginning is Beginning.ANEW:
             await seats.visit(seat, clean=True)
-        elif opening.beginning is Beginning.IF_ANY:
-            self._forgets = await seats.visit(seat, clean=False)
-            if not self._forgets:
-                # The look itself has left a session behind.
-                clean = replace(opening.connect, clean_session=True)
-                self._link.restate(self._gate.upstream.state(clean, seat, opening.keep_alive_s))
+        elif opening.beginning is Beginning.IF_ANY and await self._resume():
+            return
         await self._gate.upstream.dial(self._link)
+
+    async def _resume(self) -> bool:
+        """Take up what the broker has of the session, and say whether it had any; if not, another link is prepared."""
+        upstream, visitor, link = self._gate.upstream, Visitor(), self._link
+        link.hand_over(visitor)
+        await upstream.dial(link)
+        connack = await visitor.answered()
+        if connack.session_present:
+            self._forgets = True
+            link.hand_over(self._arrival.session)
+            self._arrival.session.broker_sent(visitor.packets, visitor.fault)
+            return True
+        # The look itself has left a session behind; the next link has that forgotten, too.
+        link.write(DISCONNECT)
+        await visitor.gone()
+        clean = replace(self._opening.connect, clean_session=True)
+        seat, keep_alive_s = self._admitted.upstream_client_id, self._opening.keep_alive_s
+        self._link = self.relay.link = upstream.prepare(self._arrival.session, clean, seat, keep_alive_s)
+        return False
 
     def accept(self, connack: Connack) -> bytes:
         """The broker has said yes; return what the device is told."""
@@ -140,7 +155,9 @@ class Live:
             # Without a DISCONNECT, unless the device itself sent one: its will is the broker's to publish.
             self._link.close()
         left = self.exchange.left
-        if self._forgets or (left is not None and left.properties.session_expiry_s == 0 and self._opening.is_kept):
+        # Where the broker has closed, another connection may have the session by now.
+        forgets = self._forgets and reason not in {Reason.UPSTREAM_CLOSED, Reason.TAKEN_OVER}
+        if forgets or (left is not None and left.properties.session_expiry_s == 0 and self._opening.is_kept):
             gate.seats.forget(seat)
 
     def _will_delay_s(self, reason: Reason) -> int:

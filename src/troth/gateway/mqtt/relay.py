@@ -34,7 +34,6 @@ class Relay:
         "_broker_slow",
         "_exchange",
         "_heard",
-        "_link",
         "_link_quiet_at_s",
         "_link_used",
         "_patience_s",
@@ -42,6 +41,7 @@ class Relay:
         "_slow_since_s",
         "_transport",
         "_waiting_bytes_max",
+        "link",
     )
 
     def __init__(
@@ -53,7 +53,7 @@ class Relay:
         limits: Limits,
     ) -> None:
         self._transport = transport
-        self._link = link
+        self.link = link
         self._exchange = exchange
         # One read of the link may come on top of what waits; beyond that, it is the device's own asking that adds up.
         self._waiting_bytes_max = limits.write_queue_bytes_max + max(limits.write_queue_bytes_max, READ_BYTES)
@@ -94,9 +94,9 @@ class Relay:
         """The device takes no more since `since_s`: nothing is taken for it from the broker. None: it has caught up."""
         self._slow_since_s = since_s
         if since_s is None:
-            self._link.resume_reading()
+            self.link.resume_reading()
         else:
-            self._link.pause_reading()
+            self.link.pause_reading()
 
     def broker_slow(self, slow: bool) -> None:
         """The broker takes no more: nothing is taken for it from the device."""
@@ -137,7 +137,7 @@ class Relay:
     def _send(self) -> None:
         out = self._exchange.to_broker
         if out:
-            self._link.write(out[0] if len(out) == 1 else b"".join(out))
+            self.link.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
             self._link_used = True
         out = self._exchange.to_device

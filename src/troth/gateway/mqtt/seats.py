@@ -40,18 +40,20 @@ class _Will:
     task: asyncio.Task[None] | None = None
 
 
-class _Visitor:
+class Visitor:
     """Hears what a link says that carries no session of a device."""
 
     def __init__(self) -> None:
+        self.packets: list[Packet] = []
+        """What has come up to its CONNACK, and in the same read."""
+        self.fault: StreamFault | None = None
         self._changed = asyncio.Event()
-        self._answer: Connack | None = None
         self._gone = False
 
     def broker_sent(self, packets: list[Packet], fault: StreamFault | None) -> None:
-        """Take its CONNACK; messages that wait for the session stay unanswered, and so come again."""
-        if packets and self._answer is None and isinstance(packets[0], Connack):
-            self._answer = packets[0]
+        """Take its CONNACK; messages that come later stay unanswered."""
+        if not self.packets:
+            self.packets, self.fault = packets, fault
         self._gone = self._gone or fault is not None
         self._changed.set()
 
@@ -65,11 +67,12 @@ class _Visitor:
 
     async def answered(self) -> Connack:
         """Wait for the answer. Raises `Fault` (unavailable) for a no."""
-        while self._answer is None and not self._gone:
+        while not self.packets and not self._gone:
             await self._change()
-        if self._answer is None or self._answer.code:
+        answer = self.packets[0] if self.packets else None
+        if not isinstance(answer, Connack) or answer.code:
             raise Fault(Kind.UNAVAILABLE, "the broker does not let us in")
-        return self._answer
+        return answer
 
     async def gone(self) -> None:
         """Wait until the broker has closed, and so has taken everything in."""
@@ -124,7 +127,7 @@ class Seats:
 
         With `clean` it has none any more afterwards.
         """
-        visitor = _Visitor()
+        visitor = Visitor()
         link = self._upstream.prepare(visitor, Connect(seat, clean), seat, KEEP_ALIVE_S_MIN)
         try:
             async with asyncio.timeout(UPSTREAM_WAIT_S_MAX):
@@ -155,7 +158,7 @@ class Seats:
         if len(self._wills) >= self._wills_max:
             link.close()
             return
-        link.hand_over(_Visitor())
+        link.hand_over(Visitor())
         link.pause_reading()
         will = self._wills[seat] = _Will(link)
         will.task = asyncio.get_running_loop().create_task(self._wait(seat, will, delay_s, may_speak))

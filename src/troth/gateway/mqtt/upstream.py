@@ -107,10 +107,6 @@ class Link(asyncio.Protocol):
         """Tell another what happens from now on."""
         self._listener = listener
 
-    def restate(self, connect: bytes) -> None:
-        """Say another CONNECT, once it is dialled, than was prepared."""
-        self._connect = connect
-
     def write(self, data: bytes) -> None:
         """Send bytes to the broker; ignored when it has gone."""
         if self._transport is not None:
@@ -153,10 +149,6 @@ class Upstream:
 
     def prepare(self, listener: Listener, connect: Connect, client_id: str, keep_alive_s: int) -> Link:
         """Return a link that will say `connect`, under `client_id` and as ourselves, once it is dialled."""
-        return Link(listener, self.state(connect, client_id, keep_alive_s), self._packet_bytes_max)
-
-    def state(self, connect: Connect, client_id: str, keep_alive_s: int) -> bytes:
-        """Return the CONNECT that a link says."""
         ours = Connect(
             client_id=client_id,
             clean_session=connect.clean_session,
@@ -165,7 +157,7 @@ class Upstream:
             username=self._username,
             password=self._password,
         )
-        return render(ours)
+        return Link(listener, render(ours), self._packet_bytes_max)
 
     async def dial(self, link: Link) -> None:
         """Connect a link to the broker. Raises `Fault` (unavailable). Does not watch the time: its caller does."""
