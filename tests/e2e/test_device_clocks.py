@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.e2e.test_device import Device
+from tests.e2e.test_device import UNAVAILABLE, Device
 from tests.fixtures.platform import environment
 from tests.fixtures.story import Story
 
@@ -37,3 +37,40 @@ def test_it_enrolls_and_renews(embedded: Story, tmp_path: Path, clock: str) -> N
     # With the right time the same identity is at home at once, and nothing is said of clocks.
     right = device.run("device", "renew", "--json")
     assert (right.returncode, "clock" in right.stderr) == (0, False)
+
+
+NO_CLOCK = {"1970": "@1970-01-02 03:04:05", "2099": "@2099-12-31 23:00:00", "stands still": "2001-02-03 04:05:06"}
+
+
+@pytest.mark.parametrize("clock", NO_CLOCK)
+def test_with_a_trusted_time_no_clock_is_needed_at_all(embedded: Story, tmp_path: Path, clock: str) -> None:
+    """Decades off or standing still: who is told the time by its home enrolls, sends and renews by that alone."""
+    device = Device(embedded, tmp_path, embedded.estate.thing("lamp"))
+    token = embedded.estate.token(device.thing).encode()
+    servers = ("--time-servers", str(embedded.platform.home / "time.json"))
+    reading = ("device", "publish", "--topic", f"home/{device.thing}/reading", "--message", "21.5")
+    steps = ((*device.enroll, *servers), ("device", "renew"), reading, ("device", "renew"))
+    for words in steps:
+        done = at(NO_CLOCK[clock], device, *words, stdin=token)
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"clock is wrong" not in done.stderr
+    shown = device.answer("device", "show")
+    assert shown["time_servers"] == [f"localhost:{embedded.platform.address('time')[1]}"]
+
+
+def test_without_a_trusted_time_nothing_is_sent(embedded: Story, tmp_path: Path) -> None:
+    """Its time server is not there, or is not the one it was given: no connection, however right its own clock is."""
+    device = Device(embedded, tmp_path, embedded.estate.thing("lamp"))
+    token = embedded.estate.token(device.thing).encode()
+    listed = json.loads((embedded.platform.home / "time.json").read_text())
+    silent, other = json.loads(json.dumps(listed)), json.loads(json.dumps(listed))
+    silent["servers"][0]["addresses"][0]["address"] = "localhost:1"
+    other["servers"][0]["publicKey"] = "A" * 43 + "="
+    for number, wrong in enumerate((silent, other)):
+        file = tmp_path / f"time-{number}.json"
+        file.write_text(json.dumps(wrong))
+        done = device.run(*device.enroll, "--time-servers", str(file), stdin=token)
+        assert done.returncode == UNAVAILABLE, done
+        assert "does not answer" in done.stderr
+    file.write_text(json.dumps(listed))
+    assert device.run(*device.enroll, "--time-servers", str(file), stdin=token).returncode == 0
