@@ -104,6 +104,20 @@ def _enrolled(place: Place, db: Database, entries: list[Entry]) -> None:
     assert _answers(place) == {"lamp-1": {certificate_id}}
 
 
+def _enrolled_together(place: Place, db: Database, entries: list[Entry]) -> None:
+    """Each device has one certificate, and its own; each token is spent once, on what it got."""
+    lamps = "thing IN ('lamp-1', 'lamp-2', 'lamp-3')"
+    found = rows(db, f"SELECT thing, certificate_id FROM certificates WHERE {lamps}")
+    assert sorted(thing for thing, _ in found) == ["lamp-1", "lamp-2", "lamp-3"]
+    assert Counter(rows(db, f"SELECT thing, certificate_id FROM thing_principals WHERE {lamps}")) == Counter(found)
+    spent = "SELECT i.thing, i.certificate_id FROM tokens t JOIN intents i ON i.id = t.intent_id AND i.thing = t.thing"
+    assert Counter(rows(db, spent)) == Counter(found)
+    told = [entry for entry in entries if entry.kind == "token.spent"]
+    assert Counter(entry.data["thing"] for entry in told) == Counter(thing for thing, _ in found)
+    assert len({entry.at for entry in told}) == 1, "they did not share a change"
+    assert _answers(place) == {thing: {certificate_id} for thing, certificate_id in found}
+
+
 def _claimed(place: Place, db: Database, entries: list[Entry]) -> None:
     """The device is one thing with one certificate, and what was made in vain ends with its hour."""
     thing = "lamp-claimed"
@@ -178,6 +192,7 @@ def _published(place: Place, db: Database, entries: list[Entry]) -> None:
 
 OF_ITS_OWN = {
     "enroll": _enrolled,
+    "crowd": _enrolled_together,
     "claim": _claimed,
     "bulk": _issued_in_bulk,
     "birth": _born,

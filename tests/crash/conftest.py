@@ -51,8 +51,10 @@ def _fill_site(place: Place, db: Database) -> None:
             if thing != REVOKED:
                 (place.folder / f"{thing}.csr").write_bytes(build_request(generate(KeyAlgorithm.P256), thing))
         create_template(changing, "lamps", TemplateType.FLEET_PROVISIONING, json.dumps(small()), TemplateOptions())
-        secret = create_token(changing, "lamp-1", timedelta(days=1)).secret
-    (place.folder / "token").write_text(secret)
+        lamps = ("lamp-1", "lamp-2", "lamp-3")
+        tokens = {thing: create_token(changing, thing, timedelta(days=1)).secret for thing in lamps}
+    (place.folder / "token").write_text(tokens["lamp-1"])
+    (place.folder / "tokens").write_text(json.dumps(tokens))
     issue(
         db,
         clock,

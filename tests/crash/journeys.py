@@ -30,7 +30,7 @@ from troth.authority.serve import serve
 from troth.authority.status.publish import CRLDoor
 from troth.clock import SystemClock
 from troth.enrollment.est import simpleenroll
-from troth.enrollment.flow import Enrolled
+from troth.enrollment.flow import Enrolled, Enrollment
 from troth.enrollment.presented import Presented
 from troth.errors import Bug
 from troth.journal.change import change
@@ -114,6 +114,26 @@ async def _enroll(place: Place, db: Database) -> None:
         enrolled = await simpleenroll(enrollment, presented, base64.encodebytes(request))
     assert isinstance(enrolled, Enrolled)
     place.answered(enrolled.thing, enrolled.certificate.public_bytes(Encoding.DER))
+
+
+def crowd(place: Place) -> None:
+    """Enroll all three lamps at once, as the EST door does it for those who come together: they share a change."""
+    with place.database() as db:
+        asyncio.run(_crowd(place, db))
+
+
+async def _crowd(place: Place, db: Database) -> None:
+    tokens: dict[str, str] = json.loads((place.folder / "tokens").read_text())
+
+    async def enroll(enrollment: Enrollment, thing: str, der: bytes) -> None:
+        presented = Presented(user=thing, password=tokens[thing])
+        enrolled = await simpleenroll(enrollment, presented, base64.encodebytes(der))
+        assert isinstance(enrolled, Enrolled)
+        place.answered(enrolled.thing, enrolled.certificate.public_bytes(Encoding.DER))
+
+    async with fed(db, SystemClock(), PUBLIC_URL, place.folder / "bell", WAIT_S) as enrollment:
+        requests = zip(sorted(tokens), place.requests(), strict=True)
+        await asyncio.gather(*(enroll(enrollment, thing, der) for thing, der in requests))
 
 
 def claimant(place: Place) -> None:
@@ -217,7 +237,7 @@ def publisher(place: Place) -> None:
 
 Role = Callable[[Place], None]
 ROLES: dict[str, Role] = {
-    each.__name__: each for each in (authority, device, claimant, bulk, fleet, founder, revoker, publisher)
+    each.__name__: each for each in (authority, device, crowd, claimant, bulk, fleet, founder, revoker, publisher)
 }
 
 

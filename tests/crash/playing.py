@@ -32,6 +32,7 @@ JOURNEYS = {
     each.name: each
     for each in (
         Journey("enroll", "device", "authority"),
+        Journey("crowd", "crowd", "authority"),
         Journey("claim", "claimant", "authority"),
         Journey("bulk", "bulk", "authority"),
         Journey("birth", "founder"),

@@ -18,6 +18,8 @@ _ENDS = (Point.COMMITTING, Point.COMMITTED)
 POINTS: dict[tuple[str, str], tuple[Point, ...]] = {
     ("enroll", "device"): (Point.INTENDED, Point.PROOF_SPENT, *_ENDS, Point.BEGUN, Point.CONCLUDED),
     ("enroll", "authority"): (*_DOOR, *_ENDS),
+    ("crowd", "crowd"): (Point.INTENDED, Point.PROOF_SPENT, *_ENDS, Point.BEGUN, Point.CONCLUDED),
+    ("crowd", "authority"): (*_DOOR, *_ENDS),
     ("claim", "claimant"): (Point.INTENDED, *_ENDS),
     ("claim", "authority"): (*_DOOR, *_ENDS),
     ("bulk", "bulk"): (Point.INTENDED, *_ENDS),
@@ -34,6 +36,8 @@ LATER = [
     ("birth", "founder", "store.committing:3"),
     ("birth", "founder", "store.committed:3"),
     ("bulk", "authority", "door.signed:2"),
+    ("crowd", "authority", "door.signed:2"),
+    ("crowd", "crowd", "enrollment.concluded:2"),
     ("claim", "claimant", "store.committing:2"),
     ("claim", "claimant", "store.committed:2"),
     ("crl", "publisher", "store.committing:2"),

@@ -68,7 +68,8 @@ async def _settle_all(db: Database, clock: Clock, door: Door) -> bool:
             if progress.obstacle is not None:
                 log.error("signing.failed", reason=progress.obstacle.message, detail=progress.obstacle.detail)
                 return False
-            if progress.settled == 0:
+            # What is committed from now on rings by itself.
+            if not progress.more:
                 return True
     except Fault as fault:
         log.error("settling.failed", reason=fault.message, detail=fault.detail)

@@ -18,7 +18,7 @@ from troth.authority.issue import conclude_many, prepare, refuse
 from troth.clock import Clock
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import change
-from troth.limits import INTENT_AGE_S_MAX
+from troth.limits import INTENT_AGE_S_MAX, INTENTS_PER_CHANGE_MAX
 from troth.registry.certificates import find_certificate
 from troth.registry.issuers import Issuer
 from troth.store.connect import Database
@@ -44,6 +44,8 @@ class Progress:
 
     settled: int
     """Intents concluded or refused."""
+    more: bool
+    """Whether others may have waited than those that were looked at."""
     obstacle: Fault | None
     """Why others still wait; None when none do."""
 
@@ -82,7 +84,7 @@ def settle_all(db: Database, clock: Clock, door: Door) -> None:
         progress = settle_waiting(db, clock, door)
         if progress.obstacle is not None:
             raise progress.obstacle
-        if progress.settled == 0:
+        if not progress.more:
             return
 
 
@@ -131,13 +133,14 @@ def issue(
 
 def _settle(db: Database, clock: Clock, door: Door, intent_ids: Sequence[str]) -> Progress:
     if not intent_ids:
-        return Progress(0, None)
+        return Progress(0, more=False, obstacle=None)
     outcomes = dict(zip(intent_ids, door.sign_many(db, intent_ids, clock.now()), strict=True))
     obstacles = [outcome for outcome in outcomes.values() if _may_pass(outcome)]
     final = {intent_id: outcome for intent_id, outcome in outcomes.items() if not _may_pass(outcome)}
     if final:
         _commit(db, clock, final)
-    return Progress(len(final), obstacles[0] if obstacles else None)
+    more = len(intent_ids) == INTENTS_PER_CHANGE_MAX
+    return Progress(len(final), more=more, obstacle=obstacles[0] if obstacles else None)
 
 
 def _may_pass(outcome: Outcome) -> TypeGuard[Fault]:
@@ -164,7 +167,7 @@ def _commit_together(db: Database, clock: Clock, outcomes: _Outcomes) -> None:
     refused = {intent_id: _reason(each) for intent_id, each in outcomes.items() if isinstance(each, Exception)}
     with change(db, clock, AUTHORITY) as changing:
         issued = conclude_many(changing, signed)
-        intents = find_intents(changing.connection, refused)
+        intents = find_intents(changing.connection, refused) if refused else {}
         told = [(intent, refused[intent.intent_id]) for intent in intents.values()]
         told = [(intent, fault) for intent, fault in told if refuse(changing, intent, fault)]
     if len(issued) > LOGGED_ONE_BY_ONE_MAX:

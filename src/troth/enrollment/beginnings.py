@@ -44,6 +44,8 @@ class Begun:
 
     thing: str
     intent_id: str
+    is_new: bool
+    """Whether it was committed just now; False for what the same request has led to before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,8 +108,7 @@ class Beginnings:
         outcomes: dict[Asked, Outcome] = {}
         left = sorted(proven, key=lambda each: each.thing)
         while left:
-            once = {each.thing: each.asked for each in reversed(left)}
-            outcomes |= self._begin([once[thing] for thing in sorted(once)])
+            outcomes |= self._begin([each.asked for each in left])
             left = [each for each in left if each.asked not in outcomes]
         return [outcomes[each.asked] for each in proven]
 
@@ -117,27 +118,29 @@ class Beginnings:
         try:
             return self._begin_in_one_change(asked)
         except _Undone as undone:
-            rest = self._begin([each for each in asked if each not in undone.failed])
-            return {**undone.failed, **rest}
+            rest = [each for each in asked if each not in undone.failed]
+            again = {each: self._begin_alone(each) for each, fault in undone.failed.items() if _may_pass(fault)}
+            return {**undone.failed, **again, **self._begin(rest)}
         except Exception as error:
             if isinstance(error, Fault) and error.kind is Kind.UNAVAILABLE:
                 return dict.fromkeys(asked, error)
             return {each: self._begin_alone(each) for each in asked}
 
     def _begin_alone(self, asked: Asked) -> Outcome:
-        for again in (True, False):
+        outcome: Outcome = Bug("nothing was tried")
+        for _ in range(2):
             try:
                 return self._begin_in_one_change([asked])[asked]
             except _Undone as undone:
-                return undone.failed[asked]
+                outcome = undone.failed[asked]
             except Exception as error:
-                # Another process has made the same thing at the same moment: now it is there to be looked at.
-                if not (again and isinstance(error, Fault) and error.kind is Kind.CONFLICT):
-                    return error
-        raise Bug("the second time returns, whatever comes of it")
+                outcome = error
+            if not _may_pass(outcome):
+                break
+        return outcome
 
     def _begin_in_one_change(self, asked: Sequence[Asked]) -> Mapping[Asked, Outcome]:
-        """Return what came of each; nothing of those whose thing has come in this change before.
+        """Return what came of each; nothing of those whose thing comes in this change before them.
 
         Raises `_Undone`, and `Fault` as a change does.
         """
@@ -154,7 +157,7 @@ class Beginnings:
                     each.claim.spend(_acting(changing, proof), proof, intent.intent_id)
                 except Fault as fault:
                     raise _Undone({each: fault}) from fault
-                outcomes[each] = Begun(proof.thing, intent.intent_id)
+                outcomes[each] = Begun(proof.thing, intent.intent_id, is_new=True)
             if begun:
                 reached(Point.PROOF_SPENT)
         return outcomes
@@ -181,6 +184,11 @@ class Beginnings:
         if failed:
             raise _Undone(failed)
         return outcomes
+
+
+def _may_pass(outcome: Outcome) -> bool:
+    """Say whether another has only come first, on another host perhaps: what it has made can be looked at now."""
+    return isinstance(outcome, Fault) and outcome.kind is Kind.CONFLICT
 
 
 def _hold(changing: Change, asked: Iterable[Asked]) -> tuple[dict[Asked, Outcome], dict[Asked, Proof]]:
@@ -250,7 +258,7 @@ def _wanted(asked: Asked, proof: Proof) -> Wanted:
 def _found(proof: Proof) -> Begun | Waiting | None:
     """Return what the proof has led to before, with this very request."""
     if proof.intent_id is not None:
-        return Begun(proof.thing, proof.intent_id)
+        return Begun(proof.thing, proof.intent_id, is_new=False)
     if proof.approval is not None and proof.approval.request_id is not None:
         return Waiting(proof.approval.request_id, proof.thing, proof.approval.retry_after)
     return None

@@ -4,8 +4,10 @@ Those who ask at about the same time share the change and the looks at the datab
 proving anything: `troth.enrollment.proofs` does. The same claim with the same request finds what it has led to before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from cryptography import x509
 
@@ -16,7 +18,7 @@ from troth.enrollment.outcomes import RETRY_AFTER_S, Outcomes
 from troth.enrollment.proofs.claim import Claim, not_proven
 from troth.enrollment.together import Together
 from troth.errors import Fault, Kind
-from troth.limits import ENROLLMENTS_PENDING_MAX
+from troth.limits import ENROLLMENTS_PENDING_MAX, ENROLLMENTS_PER_CHANGE_MAX
 from troth.points import Point, reached
 from troth.registry.certificates import CertificateRow, CertificateState
 from troth.store.connect import Database
@@ -24,6 +26,9 @@ from troth.store.read import read
 from troth.x509.requests import Request
 
 __all__ = ["Enrolled", "Enrollment", "Waiting"]
+
+PAUSE_S: Final = 0.02
+"""Between the beginnings of two changes of one worker: when many come, more of them share the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,9 @@ class Enrollment:
         self._outcomes = Outcomes(db, conclusions, wait_s, "enrollment")
         beginnings = Beginnings(db, clock, public_url)
         self._looks: Together[Asked, Proven | Begun | Waiting] = self._outcomes.together(beginnings.look)
-        self._beginnings: Together[Proven, Begun | Waiting] = self._outcomes.together(beginnings.begin)
+        self._changes: Together[Proven, Begun | Waiting] = Together(
+            partial(self._begin, beginnings), ENROLLMENTS_PER_CHANGE_MAX, PAUSE_S
+        )
 
     def close(self) -> None:
         """End the threads; what is under way in them is waited for."""
@@ -75,12 +82,10 @@ class Enrollment:
         self._pending += 1
         try:
             looked = await self._looks.do(Asked(claim, request))
-            begun = await self._beginnings.do(looked) if isinstance(looked, Proven) else looked
+            begun = await self._changes.do(looked) if isinstance(looked, Proven) else looked
             if isinstance(begun, Waiting):
                 return begun
-            reached(Point.BEGUN)
-            self._ring()
-            return _enrolled(begun, await self._outcomes.issued(begun.intent_id))
+            return _enrolled(begun, await self._outcomes.issued(begun.intent_id, is_new=begun.is_new))
         finally:
             self._pending -= 1
 
@@ -91,6 +96,12 @@ class Enrollment:
     async def run(self, work: Callable[[Database, Clock], None]) -> None:
         """Do some work at the database that belongs to an enrollment. Raises what it raises."""
         await self._outcomes.in_thread(work, self._db, self._clock)
+
+    async def _begin(self, beginnings: Beginnings, proven: Sequence[Proven]) -> list[Begun | Waiting | Exception]:
+        begun = await self._outcomes.in_thread(beginnings.begin, proven)
+        reached(Point.BEGUN)
+        self._ring()
+        return begun
 
     def _look(self, claim: Claim, request: Request) -> None:
         with read(self._db) as connection:

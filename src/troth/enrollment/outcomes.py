@@ -54,14 +54,14 @@ class Outcomes:
         """Return what does `work`, in one of the threads, for all who ask for it at about the same time."""
         return Together(lambda asked: self.in_thread(work, asked), ENROLLMENTS_PER_CHANGE_MAX)
 
-    async def issued(self, intent_id: str) -> CertificateRow:
+    async def issued(self, intent_id: str, *, is_new: bool = False) -> CertificateRow:
         """Return the certificate that comes of an intent, once the authority has concluded it.
 
-        Raises the `Fault` that it was refused with; unavailable, with `retry_after`, when the authority has not come to
-        it in time: it is not lost.
+        `is_new` says that it was committed just now. Raises the `Fault` that it was refused with; unavailable, with
+        `retry_after`, when the authority has not come to it in time: it is not lost.
         """
         with self._conclusions.awaited(intent_id) as event:
-            row = await self._looks.do(intent_id)
+            row = None if is_new else await self._looks.do(intent_id)
             if row is None:
                 try:
                     async with asyncio.timeout(self._wait_s):

@@ -1,7 +1,7 @@
 """Work for all who ask at about the same time, done at once: while one batch is under way, the next one gathers.
 
-So a change and its commit are shared by as many as come while the one before it takes its time; who comes alone waits
-for nobody. Knows nothing of what is done. For one event loop.
+So a change and its commit are shared by as many as come while the one before it takes its time; who comes after a pause
+waits for nobody. Knows nothing of what is done. For one event loop.
 """
 
 import asyncio
@@ -16,11 +16,16 @@ class Together(Generic[_A, _T]):
     """`work` is given up to `most` of what was asked for, oldest first; it returns what came of each, in their order.
 
     An exception in the place of an outcome is raised to who asked for that one; one that `work` raises, to all of them.
+    It begins at most every `pause_s` seconds, which lets batches grow when many ask.
     """
 
-    def __init__(self, work: Callable[[Sequence[_A]], Awaitable[Sequence[_T | Exception]]], most: int) -> None:
+    def __init__(
+        self, work: Callable[[Sequence[_A]], Awaitable[Sequence[_T | Exception]]], most: int, pause_s: float = 0.0
+    ) -> None:
         self._work = work
         self._most = most
+        self._pause_s = pause_s
+        self._next_s = 0.0
         self._waiting: list[tuple[_A, asyncio.Future[_T]]] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -33,7 +38,10 @@ class Together(Generic[_A, _T]):
         return await future
 
     async def _work_off(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting:
+            await asyncio.sleep(self._next_s - loop.time())
+            self._next_s = loop.time() + self._pause_s
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             try:
                 outcomes: Sequence[_T | Exception] = await self._work([asked for asked, _ in batch])

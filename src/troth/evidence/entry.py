@@ -5,7 +5,8 @@ The bytes are JSON with sorted keys, no white space, ASCII only. Their hash is a
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -77,25 +78,42 @@ def render_entry(entry: Entry) -> bytes:
 
 def parse_entry(body: bytes) -> Entry:
     """Return the entry that `render_entry` made these bytes of. Raises `PeerFault`: malformed, too large."""
+    with _readable():
+        value, entry = _read(body)
+        if _encode(value) != body.decode("ascii") or _render_time(entry.at) != value["at"]:
+            raise ValueError("not the canonical bytes")
+    return entry
+
+
+def read_entry(body: bytes) -> Entry:
+    """Return what the bytes of an entry say, canonical or not: for who proves nothing by them. Raises as above."""
+    with _readable():
+        return _read(body)[1]
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OverflowError, RecursionError, PeerFault) as error:
+        if isinstance(error, PeerFault) and error.kind is Kind.TOO_LARGE:
+            raise
+        raise PeerFault(Kind.MALFORMED, "a journal entry cannot be read", detail=str(error)) from error
+
+
+def _read(body: bytes) -> tuple[dict[str, Any], Entry]:
     if len(body) > JOURNAL_ENTRY_BYTES_MAX:
         raise PeerFault(Kind.TOO_LARGE, f"a journal entry has at most {JOURNAL_ENTRY_BYTES_MAX} bytes")
-    try:
-        text = body.decode("ascii")
-        value = _decode(text)
-        if not isinstance(value, dict) or value.keys() != _FIELDS:
-            raise ValueError("not the fields of an entry")
-        texts = (value["at"], value["actor"], value["kind"], value["subject"], value["why"], value["head"])
-        if type(value["number"]) is not int or type(value["data"]) is not dict or {*map(type, texts)} != {str}:
-            raise ValueError("not the types of an entry")
-        at = datetime.fromisoformat(value["at"])
-        head = parse_base64(value["head"], "the head")
-        if len(head) != HASH_BYTES:
-            raise ValueError("not a hash of 32 bytes")
-        if _encode(value) != text or _render_time(at) != value["at"]:
-            raise ValueError("not the canonical bytes")
-    except (ValueError, OverflowError, RecursionError, PeerFault) as error:
-        raise PeerFault(Kind.MALFORMED, "a journal entry cannot be read", detail=str(error)) from error
-    return Entry(**{**value, "at": at, "head": head})
+    value = _decode(body.decode("ascii"))
+    if not isinstance(value, dict) or value.keys() != _FIELDS:
+        raise ValueError("not the fields of an entry")
+    texts = (value["at"], value["actor"], value["kind"], value["subject"], value["why"], value["head"])
+    if type(value["number"]) is not int or type(value["data"]) is not dict or {*map(type, texts)} != {str}:
+        raise ValueError("not the types of an entry")
+    head = parse_base64(value["head"], "the head")
+    if len(head) != HASH_BYTES:
+        raise ValueError("not a hash of 32 bytes")
+    return value, Entry(**{**value, "at": datetime.fromisoformat(value["at"]), "head": head})
 
 
 # All entries of a change have one time.

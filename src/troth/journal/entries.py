@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, Row, ScalarSelect, bindparam, select
 
 from troth.journal import tables
-from troth.journal.record import Entry, parse_entry
+from troth.journal.record import Entry, read_entry
 from troth.limits import LIST_ROWS_MAX
 
 _HEAD: Final = select(tables.head.c.size)
@@ -56,4 +56,4 @@ _ABOUT: Final = (
 
 
 def _entries(rows: Sequence[Row[bytes]]) -> list[Entry]:
-    return [parse_entry(body) for (body,) in rows]
+    return [read_entry(body) for (body,) in rows]

@@ -1,7 +1,7 @@
 """The journal as change feed: every entry after a position, in order, soon after its commit, each one once."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Final
 
@@ -21,6 +21,8 @@ POLL_S: Final = 0.05
 """SQLite: seconds between two looks whether anything was committed."""
 POLL_AT_LEISURE_S: Final = 0.25
 """The same, for what may come a moment later: each look of each follower costs a process that is otherwise idle."""
+POLL_IN_HASTE_S: Final = 0.004
+"""The same, while somebody is kept waiting for an entry."""
 
 
 def read_after(db: Database, number: int, limit: int = LIST_ROWS_MAX) -> list[Entry]:
@@ -33,14 +35,22 @@ class Follower:
     """Reads the journal as it grows. One user at a time, in one event loop.
 
     `position` is the number of the last entry handed out: start it at the `head` of the snapshot from which the
-    follower's user loaded its state, so that nothing falls between.
+    follower's user loaded its state, so that nothing falls between. `is_urgent` says whether somebody is kept waiting.
     """
 
-    def __init__(self, db: Database, clock: Clock, position: int, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        position: int,
+        poll_s: float = POLL_S,
+        is_urgent: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.position = position
         self._db = db
         self._clock = clock
         self._poll_s = poll_s
+        self._is_urgent = is_urgent
         self._seen_at = clock.now()
         self._blind = False
         # Set while all that was read has been handed out and the next bell is waited for.
@@ -91,7 +101,7 @@ class Follower:
                     if more or self._waiting:
                         continue
                     self._resting = commits
-                    while not await commits.wait():
+                    while not await commits.wait(POLL_IN_HASTE_S if self._is_urgent() else None):
                         self._seen_at = self._clock.now()
                     self._resting = None
         except Exception:

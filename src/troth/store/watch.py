@@ -26,11 +26,11 @@ class Watch(Protocol):
         """
         ...
 
-    async def wait(self) -> bool:
+    async def wait(self, poll_s: float | None = None) -> bool:
         """Wait a moment; return whether something may have been committed since the last return.
 
-        False says that the database answered and nothing was.
-        Raises `Fault` (unavailable) when that can no longer be told.
+        `poll_s` is how long SQLite is left alone this time, instead of what was agreed on. False says that the database
+        answered and nothing was. Raises `Fault` (unavailable) when that can no longer be told.
         """
         ...
 
@@ -59,8 +59,8 @@ class _SQLiteWatch:
         self._rung.set()
         return True
 
-    async def wait(self) -> bool:
-        timer = asyncio.get_running_loop().call_later(self._poll_s, self._rung.set)
+    async def wait(self, poll_s: float | None = None) -> bool:
+        timer = asyncio.get_running_loop().call_later(poll_s or self._poll_s, self._rung.set)
         try:
             await self._rung.wait()
         finally:
@@ -114,7 +114,7 @@ async def _watch_postgresql(url: URL, channel: str) -> AsyncIterator[Watch]:
                 self._listening.cancel()
             return True
 
-        async def wait(self) -> bool:
+        async def wait(self, poll_s: float | None = None) -> bool:
             self._listening = asyncio.create_task(self._listen())
             (ending,) = await asyncio.gather(self._listening, return_exceptions=True)
             self._listening = None

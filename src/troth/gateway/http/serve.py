@@ -78,7 +78,7 @@ class HTTPDoors:
         position = await asyncio.to_thread(self._position)
         await self._load()
         self._is_fed = True
-        follower = Follower(self._db, self._clock, position)
+        follower = Follower(self._db, self._clock, position, is_urgent=lambda: self._conclusions.is_awaited)
         self._following = asyncio.create_task(self._follow(follower), name="HTTP doors follow the journal")
         est = ESTDoor(self._db, self._clock, self._enrollment, self.issuers, FailedAttempts(self._clock))
         ocsp = OCSPDoor(
