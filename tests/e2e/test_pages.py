@@ -84,3 +84,11 @@ def test_provisioning_a_fleet(tmp_path: Path) -> None:
     first, second = (json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines())
     assert (first["thing"], first["line"]) == ("lamp-100", 1)
     assert (second["error"]["kind"], second["line"]) == ("rejected", 2)
+
+
+@pytest.mark.needs("curl", "faketime")
+def test_the_time(tmp_path: Path) -> None:
+    # The page's servers are reached where its list says that they are.
+    said = run_page("time.md", tmp_path, {name: value for name, value in ELSEWHERE.items() if "HTTPS" not in name})
+    assert said.count("buoy-1, until ") == 2
+    assert "time          localhost at localhost:" in said
