@@ -13,6 +13,7 @@ FUNCTION_LINES_MAX = 70
 
 # Modules that may be longer, and why. An entry that is no longer needed fails the test.
 LONGER: dict[str, str] = {
+    "src/troth/limits.py": "every bound there is, and what it bounds",
     "src/troth/store/migrations/versions/0001_foundation.py": "all tables of the first version, by room",
 }
 

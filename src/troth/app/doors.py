@@ -12,7 +12,8 @@ from cryptography import x509
 
 from troth.app.cabinet import FileCabinet
 from troth.app.home import Home
-from troth.app.settings import Settings, parse_address
+from troth.app.settings import Settings
+from troth.app.settings_values import parse_address
 from troth.app.wiring.door import open_door
 from troth.authority.derive import read_profile
 from troth.authority.issuer_intents import CEREMONY

@@ -19,8 +19,9 @@ from troth.app.delegating import raw_public_key, write_server_list
 from troth.app.doors import OPERATOR, SERVERS, Doors, own_names
 from troth.app.home import Home, open_home
 from troth.app.profiles import built_in_profiles
-from troth.app.settings import Settings, build_settings, parse_address
+from troth.app.settings import Settings, build_settings
 from troth.app.settings_file import render_settings
+from troth.app.settings_values import parse_address
 from troth.app.wiring.database import find_database
 from troth.app.wiring.door import open_crl_door
 from troth.app.wiring.signer import open_signer

@@ -4,7 +4,8 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from troth.app.settings import Listen, parse_address
+from troth.app.settings import Listen
+from troth.app.settings_values import parse_address
 from troth.errors import Fault, Kind
 
 BACKLOG = 1024

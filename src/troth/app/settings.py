@@ -7,46 +7,19 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from troth.clock import parse_duration
+from troth.app.settings_values import Duration, HostName, HostNames, Listener, Section
 from troth.errors import Fault, Kind
 from troth.limits import PRESETS, SERVER_NAMES_MAX, Limits
 from troth.names import Realm
 
 ENVIRONMENT_PREFIX: Final = "TROTH_"
 SETTINGS_BYTES_MAX: Final = 256 * 1024
-
-
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_duration(value)
-    except Fault as fault:
-        raise ValueError(f"{fault.message}; {fault.hint}") from fault
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-
-
-class Section(BaseModel):
-    """A table of ``troth.toml``: nothing unknown in it, and nothing changes once it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _list(value: object) -> object:
-    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
-
-
-HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
-HostNames = Annotated[tuple[HostName, ...], BeforeValidator(_list)]
 
 
 class Site(Section):
@@ -65,15 +38,6 @@ class Site(Section):
                 "must be http://HOST[:PORT]: certificate status is fetched by clients that cannot use https for it"
             )
         return value.rstrip("/")
-
-
-def _listener(value: object) -> object:
-    if isinstance(value, str):
-        parse_address(value)
-    return value
-
-
-Listener = Annotated[str, BeforeValidator(_listener)]
 
 
 class Listen(Section):
@@ -148,16 +112,6 @@ class Aws(Section):
     partition: str = Field("aws", pattern=r"^[a-z0-9-]{1,32}$", description="second part of every ARN")
     region: str = Field("local", pattern=r"^[a-z0-9-]{1,32}$", description="fourth part of every ARN")
     account: str = Field("000000000000", pattern=r"^[0-9]{12}$", description="fifth part of every ARN")
-
-
-def _networks(value: object) -> object:
-    value = _list(value)
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of networks, such as 10.1.0.0/16")
-    return tuple(ip_network(each) for each in value)
-
-
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 
 
 class Gateway(Section):
@@ -255,14 +209,6 @@ class Settings(Section):
     def realm(self) -> Realm:
         """The first five parts of this home's ARNs."""
         return Realm(self.aws.partition, self.aws.region, self.aws.account)
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of ``host:port`` or ``[v6]:port``. Raises `ValueError` with what is wrong."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ValueError(f"{text!r} is not host:port")
-    return host.strip("[]"), int(port)
 
 
 def read_settings(path: Path, environment: Mapping[str, str]) -> Settings:

@@ -19,7 +19,8 @@ from troth.app.broker import external, prepare_embedded
 from troth.app.child import Child, Job, stop_all
 from troth.app.home import Home, running
 from troth.app.listeners import Listener, bind_all, close_all
-from troth.app.settings import Settings, parse_address
+from troth.app.settings import Settings
+from troth.app.settings_values import parse_address
 from troth.gateway.mqtt.upstream import Broker
 from troth.keys.files import write_private
 

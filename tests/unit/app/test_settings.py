@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.app.settings import Settings, build_settings, parse_address, read_settings
+from troth.app.settings import Settings, build_settings, read_settings
 from troth.app.settings_file import list_settings, render_settings
+from troth.app.settings_values import parse_address
 from troth.errors import Fault, Kind
 from troth.limits import PRESETS, Limits
 
