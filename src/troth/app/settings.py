@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from troth.app.settings_values import Duration, HostName, HostNames, Listener, Section
+from troth.app.settings_values import Duration, HostName, HostNames, Listener, Networks, Section
 from troth.errors import Fault, Kind
 from troth.limits import PRESETS, SERVER_NAMES_MAX, Limits
 from troth.names import Realm
