@@ -1,4 +1,5 @@
-"""Writes the reference pages from the code itself: docs/commands.md, docs/settings.md and docs/errors.md.
+"""Writes the reference pages from the code itself: docs/commands.md, docs/settings.md and docs/errors.md, and
+the parts of docs/mqtt.md that are tables of the code.
 
 ``python scripts/reference.py`` rewrites them; tests/repo/test_docs.py fails when they are not what it would write.
 """
@@ -16,6 +17,9 @@ from troth.app.settings_file import list_settings
 from troth.cli.main import HOME_COMMANDS, NOUNS, build
 from troth.cli.output import EXIT_CODES
 from troth.errors import Kind
+from troth.gateway.mqtt.states import TRANSITIONS, State
+from troth.gateway.mqtt.voice import CONNACKS, DISCONNECTS
+from troth.gateway.refusal import Reason
 from troth.protocols.mqtt.reasons import CONNACK_CODES
 from troth.protocols.problem import ROWS
 
@@ -81,9 +85,43 @@ def render_errors() -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_mqtt_page() -> str:
+    """Return docs/mqtt.md with what is made of the code put into it anew."""
+    text = (DOCS / "mqtt.md").read_text(encoding="utf-8")
+    for name, part in (("states", _states()), ("endings", _endings())):
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->\n")
+        text = f"{before}{begin}{part}{end}{after}"
+    return text
+
+
+def _states() -> str:
+    names = {state: state.value.replace("-", "_") for state in State}
+    lines = ["```mermaid", "stateDiagram-v2"]
+    lines += [f'    state "{state.value}" as {name}' for state, name in names.items() if name != state.value]
+    lines.append(f"    [*] --> {names[State.AWAITING_CONNECT]}: the handshake has succeeded")
+    for before, afters in TRANSITIONS.items():
+        lines += [f"    {names[before]} --> {names[after]}: {cause}" for after, cause in afters.items()]
+    return "\n".join([*lines, f"    {names[State.CLOSED]} --> [*]", "```"]) + "\n"
+
+
+def _endings() -> str:
+    lines = ["| Reason | CONNACK | DISCONNECT |", "|---|---|---|"]
+    for reason in Reason:
+        disconnect = DISCONNECTS[reason]
+        last = "-" if disconnect is None else f"0x{disconnect:02X}"
+        lines.append(f"| `{reason.value}` | 0x{CONNACKS[reason]:02X} | {last} |")
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[str, str]:
     """Return what each page should say, by file name."""
-    return {"commands.md": render_commands(), "settings.md": render_settings_page(), "errors.md": render_errors()}
+    return {
+        "commands.md": render_commands(),
+        "settings.md": render_settings_page(),
+        "errors.md": render_errors(),
+        "mqtt.md": render_mqtt_page(),
+    }
 
 
 def _verbs(noun: str) -> list[str]:

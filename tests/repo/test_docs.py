@@ -27,7 +27,7 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["commands.md", "settings.md", "errors.md"])
+@pytest.mark.parametrize("page", ["commands.md", "settings.md", "errors.md", "mqtt.md"])
 def test_reference_page_is_what_the_code_says(page: str) -> None:
     assert (DOCS / page).read_text() == reference().pages()[page], "run: python scripts/reference.py"
 
@@ -60,6 +60,21 @@ def test_exit_codes_tell_kinds_apart() -> None:
 def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(page.name[:4]) for page in sorted((DOCS / "decisions").glob("*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_row_about_mqtt_5_has_its_test() -> None:
+    """A row of the table names the tests that try it, and those are in the one file beside it."""
+    rows = re.findall(
+        r"^\| .* \| \*(done|carried|refused|told)\* \| .* \| (.*) \|$", (DOCS / "mqtt.md").read_text(), re.M
+    )
+    assert {answer for answer, _ in rows} == {"done", "carried", "refused", "told"}
+    assert len(rows) > 20
+    tests = (ROOT / "tests/integration/gateway/test_mqtt5.py").read_text()
+    for _, named in rows:
+        found = re.findall(r"`(test_\w+)`", named)
+        assert found, named
+        for test in found:
+            assert f"def {test}(" in tests, test
 
 
 def test_every_attack_named_in_the_security_page_exists() -> None:

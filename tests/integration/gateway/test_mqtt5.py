@@ -118,6 +118,16 @@ def _aliased(alias: int, payload: bytes, packet_id: int = 0) -> bytes:
     return bytes((0x32 if packet_id else 0x30, len(body))) + body
 
 
+def test_a_device_is_never_sent_an_alias(house: House) -> None:
+    lamp = house.thing()
+    talk = live5(house, lamp, properties=Properties(topic_alias_maximum=5))
+    assert talk.subscribe(topic_of(lamp)) == (0,)
+    for _ in range(3):
+        talk.publish(topic_of(lamp), b"x", qos=1, properties=Properties(topic_alias=3))
+        message = talk.received()
+        assert (message.topic, message.properties.topic_alias) == (topic_of(lamp), None)
+
+
 @pytest.mark.parametrize("alias", [0, 9])
 def test_an_alias_over_what_was_told_ends_it(house: House, alias: int) -> None:
     talk = live5(house, house.thing())
@@ -438,6 +448,23 @@ def test_an_authentication_method_is_refused(house: House) -> None:
     talk = live5(house, lamp)
     talk.send(Auth(ReasonCode.REAUTHENTICATE, Properties(authentication_method="SCRAM-SHA-1")))
     assert talk.expect(Disconnect).reason is ReasonCode.PROTOCOL_ERROR
+
+
+def test_what_is_said_to_the_server_alone_goes_no_further(house: House) -> None:
+    lamp = house.thing()
+    said = (("colour", "red"),)
+    asks = Properties(user_properties=said, request_response_information=True, request_problem_information=False)
+    talk = house.talk(lamp, version=FIVE)
+    assert talk.connect(name_of(lamp), properties=asks).properties.response_information is None
+    talk.send(Subscribe(1, (Subscription(topic_of(lamp), 1),), Properties(user_properties=said)))
+    assert talk.expect(Suback) == Suback(1, (1,))
+    talk.publish(topic_of(lamp), b"x", qos=1)
+    message = talk.received()
+    assert not any(message.properties)
+    talk.send(Unsubscribe(2, (topic_of(lamp),), Properties(user_properties=said)))
+    assert talk.expect(Unsuback) == Unsuback(2, (0,))
+    talk.send(Disconnect(properties=Properties(user_properties=said)))
+    assert talk.next() is None
 
 
 def test_denials_have_their_codes(house: House, log: Log) -> None:

@@ -3,10 +3,11 @@
 Without I/O. Actions and resources are AWS IoT's. Knows no packet of only one version.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from troth.errors import PeerFault
+from troth.gateway.mqtt import aws
 from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL
 from troth.gateway.mqtt.denying import NO_POLICY, deny, deny_reading
 from troth.gateway.mqtt.ended import Ended
@@ -189,6 +190,8 @@ class Conversation:
         deny(self._denials, self._grant, "publish.denied", action, topic, problem)
 
     def _subscribe(self, packet: Subscribe) -> None:
+        if self._terms.aws and aws.asks_too_much(packet.subscriptions):
+            raise Ended(Reason.QOS_REFUSED)
         try:
             split = self._subscriptions.split(packet, self._filter_objection, self._no_room)
         except PeerFault as fault:
@@ -252,6 +255,20 @@ class Conversation:
         codes = self._subscriptions.left(packet)
         if codes is not None:
             self._say(Unsuback(packet.packet_id, codes))
+
+    def _as_aws(self, packets: Iterable[Packet]) -> Iterator[Packet]:
+        """Withhold what AWS would not deliver."""
+        return aws.delivered(packets, self._subscriptions.matching, self._withhold)
+
+    def _topic_problem(self, packet: Publish) -> str | None:
+        """Return what speaks against a message beside policy. Raises `Ended` where there is no answer to it."""
+        if self._terms.aws:
+            if packet.qos > aws.QOS_MAX:
+                raise Ended(Reason.QOS_REFUSED)
+            if problem := aws.message_problem(packet):
+                return problem
+        topic = packet.topic
+        return None if topic in self._good or self._is_good(topic) else self._terms.names.topic_problem(topic)
 
     def _deny_delivery(self, packet: Publish) -> None:
         deny(self._denials, self._grant, "receive.denied", Action.RECEIVE, packet.topic, None)

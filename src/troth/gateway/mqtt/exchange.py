@@ -81,7 +81,7 @@ class Exchange(Conversation):
         forward = self.to_device.append
         opened = self._opened
         delivered = 0
-        for packet in packets:
+        for packet in self._as_aws(packets) if self._terms.aws else packets:
             if isinstance(packet, Publish) and may_receive(packet[1]):
                 raw = packet[0]
                 if raw[-1] != opened or not is_sealed(packet):
@@ -110,7 +110,7 @@ class Exchange(Conversation):
 
     def _publish(self, packet: Publish) -> None:
         """Deal with a message that is not passed on as it is."""
-        problem = self._terms.names.topic_problem(packet.topic)
+        problem = self._topic_problem(packet)
         is_allowed = problem is None and self._may_publish(packet)
         if not is_allowed or (packet.qos == 2 and packet.packet_id in self._dropped):
             self._keep_publish(packet, problem)

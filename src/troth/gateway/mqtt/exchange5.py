@@ -86,7 +86,7 @@ class Exchange5(Deliveries):
 
     def from_broker(self, packets: Iterable[Packet]) -> None:
         """Decide what the broker sent. Raises `Ended` for what no broker may send."""
-        for packet in packets:
+        for packet in self._as_aws(packets) if self._terms.aws else packets:
             _FROM_BROKER[type(packet)](self, packet)
 
     # What the versions differ in.
@@ -107,11 +107,12 @@ class Exchange5(Deliveries):
     def _publish(self, packet: Publish) -> None:
         if packet.qos:
             self._enter(packet.packet_id)
+        problem = self._topic_problem(packet)
         if self._is_request(packet):
             self._ask(packet)
             self._acknowledge(packet, ReasonCode.SUCCESS)
             return
-        code = self._objection(packet)
+        code = self._objection(packet, problem)
         if code is None:
             self._forward(packet)
         elif packet.qos:
@@ -127,10 +128,9 @@ class Exchange5(Deliveries):
         if len(self._inbound) > self._terms.limits.receive_max:
             raise Ended(Reason.RECEIVE_MAXIMUM)
 
-    def _objection(self, packet: Publish) -> ReasonCode | None:
+    def _objection(self, packet: Publish, problem: str | None) -> ReasonCode | None:
         """Return the code that refuses a message, which is told of; None for one that is allowed."""
         topic = packet.topic
-        problem = None if topic in self._good or self._is_good(topic) else self._terms.names.topic_problem(topic)
         is_allowed = self._may_publish(packet)
         if is_allowed and problem is None:
             if self._terms.envelopes or (not _said(packet.properties) and not is_sealed(packet)):

@@ -21,15 +21,22 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-TRANSITIONS: Final[Mapping[State, frozenset[State]]] = MappingProxyType(
+TRANSITIONS: Final[Mapping[State, Mapping[State, str]]] = MappingProxyType(
     {
-        State.AWAITING_CONNECT: frozenset({State.ADMITTING, State.CLOSED}),
-        State.ADMITTING: frozenset({State.CONNECTING, State.CLOSED}),
-        State.CONNECTING: frozenset({State.LIVE, State.CLOSED}),
-        State.LIVE: frozenset({State.CLOSED}),
-        State.CLOSED: frozenset(),
+        State.AWAITING_CONNECT: MappingProxyType(
+            {State.ADMITTING: "CONNECT", State.CLOSED: "anything else, or nothing in time"}
+        ),
+        State.ADMITTING: MappingProxyType(
+            {State.CONNECTING: "certificate and policy say yes", State.CLOSED: "refused, in CONNACK"}
+        ),
+        State.CONNECTING: MappingProxyType(
+            {State.LIVE: "the broker says yes, and CONNACK goes", State.CLOSED: "no broker, or no right any more"}
+        ),
+        State.LIVE: MappingProxyType({State.CLOSED: "the device or the broker goes, a right is withdrawn, a breach"}),
+        State.CLOSED: MappingProxyType({}),
     }
 )
+"""For each state those that may follow it, and what leads there. The diagram in docs/mqtt.md is made of this."""
 
 
 def entered(before: State, after: State) -> State:
