@@ -29,7 +29,8 @@ def run(
     """Keep the identity alive, one connection up and the queue empty, until ended by SIGTERM or SIGINT.
 
     Renews in time, asks the home which roots are in force, comes again with back-off, and goes over to a new credential
-    without losing a message. Feed it with `troth device publish --queue`.
+    without losing a message. Feed it with `troth device publish --queue`. SIGHUP: ask the home now when to renew and
+    which roots are in force, whenever that would be due.
     """
     agent = Agent(identity, SystemClock(), _Log(as_json=as_json), filters=filters or (), client_id=client_id)
     asyncio.run(_run(agent, as_json=as_json, listens=bool(filters)))
@@ -42,6 +43,7 @@ async def _run(agent: Agent, *, as_json: bool, listens: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work[0].cancel)
+    loop.add_signal_handler(signal.SIGHUP, agent.keeper.ask_soon)
     try:
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*work)

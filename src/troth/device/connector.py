@@ -20,7 +20,7 @@ from troth.device.schedule import back_off_s
 from troth.device.slots import Slots
 from troth.errors import Fault
 from troth.limits import DEVICE_LINGER_S_MAX, DEVICE_RECONNECT_S_MAX
-from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, ConnackCode, Connect, Publish
+from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, ConnackCode, Connect, Publish, matches, split_share
 from troth.x509.certificates import certificate_id
 
 STEADY_S: Final = 30.0
@@ -37,7 +37,7 @@ class Connector:
         self._path, self._tell, self._draw = path, tell, draw
         self._client_id, self._keep_alive_s = client_id, keep_alive_s
         self._filters: dict[str, int] = {}
-        self._asked: dict[str, int] = {}
+        self._asked: set[str] = set()
         self._link: Link | None = None
         self._up = asyncio.Event()
         self._renewed = asyncio.Event()
@@ -57,10 +57,19 @@ class Connector:
     async def subscribe(self, filters: Sequence[str], qos: int) -> tuple[int, ...]:
         """Subscribe now and on every connection from now on; return a code for each filter. Raises `Fault`."""
         link = await self.link()
-        codes = await link.subscribe(filters, qos=qos)
-        granted = {each: qos for each, code in zip(filters, codes, strict=True) if code != SUBSCRIPTION_REFUSED}
-        self._filters |= granted
-        self._asked |= granted
+        known = dict(self._filters)
+        # Before they are asked for: messages may come before the answer does.
+        self.want(filters, qos)
+        try:
+            codes = await link.subscribe(filters, qos=qos)
+        except Fault:
+            self._filters = known
+            raise
+        for each, code in zip(filters, codes, strict=True):
+            if code == SUBSCRIPTION_REFUSED:
+                self._filters.pop(each, None)
+            else:
+                self._asked.add(each)
         return codes
 
     def want(self, filters: Sequence[str], qos: int) -> None:
@@ -143,25 +152,25 @@ class Connector:
         return link
 
     async def _open(self, identity: Identity) -> Link:
-        request = Connect(
-            self._client_id or identity.thing,
-            # Without subscriptions there is nothing that the home should keep for us.
-            clean_session=not self._filters,
-            keep_alive_s=self._keep_alive_s,
-        )
-        link = await open_link(identity, request)
+        # The session is kept from one connection to the next, so that no message is lost between them.
+        client_id = self._client_id or identity.thing
+        request = Connect(client_id, clean_session=False, keep_alive_s=self._keep_alive_s)
+        link = await open_link(identity, request, self._wants)
         try:
             # What this process has asked for stands in a session that was kept.
             wanted = [each for each in self._filters if not link.session_present or each not in self._asked]
             for topic_filter in wanted:
                 (code,) = await link.subscribe([topic_filter], qos=self._filters[topic_filter])
-                self._asked[topic_filter] = self._filters[topic_filter]
+                self._asked.add(topic_filter)
                 if code == SUBSCRIPTION_REFUSED:
                     self._tell(Event.SUBSCRIPTION_REFUSED, filter=topic_filter)
         except BaseException:
             await link.close()
             raise
         return link
+
+    def _wants(self, topic: str) -> bool:
+        return any(matches(split_share(each)[1], topic) for each in self._filters)
 
     async def _until_end_or_renewal(self, link: Link) -> Fault | None:
         """Return how the connection ended; None when there is a new credential before that."""

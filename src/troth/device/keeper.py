@@ -53,6 +53,11 @@ class Keeper:
         """Say that something may have changed in the folder."""
         self._look.set()
 
+    def ask_soon(self) -> None:
+        """Ask the home now, whenever that would be due."""
+        self._ready_at[Action.ASK] = _time()
+        self._look.set()
+
     async def run(self) -> None:
         """Look after it until cancelled. Raises `Fault` when there is no identity that can be read."""
         while True:

@@ -6,7 +6,7 @@ While one is open its identity is kept alive, its connection held and its queue 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -48,18 +48,20 @@ class AsyncDevice:
         identity: Path | str,
         *,
         clock: Clock | None = None,
+        filters: Sequence[str] = (),
         client_id: str | None = None,
         keep_alive_s: int = KEEP_ALIVE_S,
         tell: Tell = _silent,
     ) -> Self:
         """Return the device whose identity is in this folder; it is at work from ``async with`` on.
 
-        `clock` is what certificates are judged by, the system's if none; `client_id` another MQTT client id than the
-        thing's name; `keep_alive_s` how many seconds the home may be silent; `tell` hears what happens. Raises `Fault`
-        (not found) where nobody has enrolled.
+        `clock` is what certificates are judged by, the system's if none; `filters` are subscribed to on every
+        connection, and what the home has kept for them since the last one comes first (for a filter of `subscribe`
+        alone it is dropped); `client_id` another MQTT client id than the thing's name; `keep_alive_s` how many seconds
+        the home may be silent; `tell` hears what happens. Raises `Fault` (not found) where nobody has enrolled.
         """
         path, clock = Path(identity), clock or SystemClock()
-        agent = Agent(path, clock, tell, client_id=client_id, keep_alive_s=keep_alive_s)
+        agent = Agent(path, clock, tell, filters=filters, client_id=client_id, keep_alive_s=keep_alive_s)
         return cls(path, agent, clock)
 
     @property
@@ -188,6 +190,7 @@ class Device:
         identity: Path | str,
         *,
         clock: Clock | None = None,
+        filters: Sequence[str] = (),
         client_id: str | None = None,
         keep_alive_s: int = KEEP_ALIVE_S,
         tell: Tell = _silent,
@@ -195,7 +198,9 @@ class Device:
         """Return the device whose identity is in this folder; it is at work from ``with`` on. As `AsyncDevice.open`."""
         open_identity(Path(identity))
         return cls(
-            lambda: AsyncDevice.open(identity, clock=clock, client_id=client_id, keep_alive_s=keep_alive_s, tell=tell)
+            lambda: AsyncDevice.open(
+                identity, clock=clock, filters=filters, client_id=client_id, keep_alive_s=keep_alive_s, tell=tell
+            )
         )
 
     @property

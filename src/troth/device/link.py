@@ -6,7 +6,7 @@ business of `troth.protocols.mqtt`. Source: OASIS MQTT 3.1.1.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -41,6 +41,9 @@ from troth.tls import client as tls
 _READ_BYTES: Final = 16 * 1024
 _PACKET_IDS: Final = 0xFFFF
 
+Wants = Callable[[str], bool]
+"""Says whether messages of a topic are wanted; those that are not are acknowledged and dropped."""
+
 
 class Link:
     """A connection that is open until `ended`. Made by `open_link`.
@@ -49,11 +52,14 @@ class Link:
     unavailable (no answer in time), `PeerFault` (what came is no MQTT).
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: Address) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: Address, wants: Wants
+    ) -> None:
         self._stream, self._writer, self._address = reader, writer, address
         self._mqtt = Reader(DEFAULT.packet_bytes, Role.CLIENT)
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[tuple[type[Packet], int], asyncio.Future[Packet]] = {}
+        self._wants = wants
         self._inbox: deque[Publish] = deque()
         self._came = asyncio.Event()
         self._packet_id = 0
@@ -183,6 +189,10 @@ class Link:
         match packet:
             case Publish() if packet.qos == 2:
                 self._finish(PeerFault(Kind.UNSUPPORTED, "the server sent a message of QoS 2, which none asked for"))
+            case Publish() if not self._wants(packet.topic):
+                # Of a subscription that an earlier process left in the session.
+                if packet.qos:
+                    self._write(Puback(packet.packet_id))
             case Publish() if len(self._inbox) < DEVICE_INBOX_MESSAGES_MAX:
                 self._inbox.append(packet)
                 self._came.set()
@@ -252,7 +262,7 @@ class Link:
         return self._packet_id
 
 
-async def open_link(identity: Identity, request: Connect) -> Link:
+async def open_link(identity: Identity, request: Connect, wants: Wants = lambda topic: True) -> Link:
     """Return an open connection to the identity's gateway.
 
     Raises `ConnectionFault` (the gateway cannot be reached or is not the home's; or it refused our certificate),
@@ -271,7 +281,7 @@ async def open_link(identity: Identity, request: Connect) -> Link:
         raise ConnectionFault(address, tls.Refusal("timeout", "no connection in time")) from None
     except OSError as error:
         raise ConnectionFault(address, tls.refusal(error)) from error
-    link = Link(reader, writer, address)
+    link = Link(reader, writer, address, wants)
     try:
         require_in_time(writer.get_extra_info("ssl_object"), at)
         await link.open(request)

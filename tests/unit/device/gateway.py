@@ -10,6 +10,7 @@ from cryptography import x509
 from tests.unit.device.home import Home
 
 from troth.protocols.mqtt import (
+    SUBSCRIPTION_REFUSED,
     Connack,
     ConnackCode,
     Connect,
@@ -38,6 +39,7 @@ class Gateway:
     """Certificates, by id, that are answered with CONNACK 5."""
     hangs_up_on: set[str] = field(default_factory=set)
     """Topics that nobody may send to."""
+    refused_filters: set[str] = field(default_factory=set)
     answers: bool = True
     """Whether what is published is acknowledged."""
     connected: list[str] = field(default_factory=list)
@@ -106,8 +108,10 @@ class Gateway:
                 if packet.qos and self.answers:
                     writer.write(render(Puback(packet.packet_id)))
             case Subscribe():
-                writer.write(render(Suback(packet.packet_id, tuple(each.qos for each in packet.subscriptions))))
-                for each in packet.subscriptions:
+                granted = [each for each in packet.subscriptions if each.topic_filter not in self.refused_filters]
+                codes = tuple(each.qos if each in granted else SUBSCRIPTION_REFUSED for each in packet.subscriptions)
+                writer.write(render(Suback(packet.packet_id, codes)))
+                for each in granted:
                     writer.write(render(build_publish(each.topic_filter, b"welcome", qos=1, packet_id=1)))
             case Pingreq():
                 writer.write(render(Pingresp()))
