@@ -1,8 +1,13 @@
-"""How every process of the server writes its log: one line an event, JSON for machines or plain for a terminal."""
+"""How every process of the server writes its log: one line an event, JSON for machines or plain for a terminal.
+
+A log that cannot be written, on a full disk perhaps, stops nobody's work: how many lines are lost is told once it can.
+"""
 
 import io
+import json
 import logging
 import sys
+from collections.abc import Callable
 from typing import Literal, TextIO, cast
 
 import structlog
@@ -13,11 +18,29 @@ Format = Literal["json", "console"]
 class _Stderr(io.TextIOBase):
     """Whatever is standard error at the time of writing: loggers are kept for longer than a redirection lasts."""
 
+    def __init__(self, told: Callable[[int], str]) -> None:
+        """`told` makes the line that says how many were lost."""
+        super().__init__()
+        self._told = told
+        self._lost = 0
+
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        try:
+            return sys.stderr.write(text)
+        except OSError:
+            self._lost += text.count("\n")
+            return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        try:
+            sys.stderr.flush()
+            if self._lost:
+                # Not by a logger, which holds its lock just now.
+                sys.stderr.write(self._told(self._lost))
+                sys.stderr.flush()
+                self._lost = 0
+        except OSError:
+            self._lost += 1
 
     def isatty(self) -> bool:
         return sys.stderr.isatty()
@@ -25,7 +48,12 @@ class _Stderr(io.TextIOBase):
 
 def configure(process: str, style: Format, level: int = logging.INFO) -> None:
     """Send structlog's events of `level` and above, and libraries' warnings, to stderr, marked with the process."""
-    stream = _Stderr()
+
+    def told(lost: int) -> str:
+        said = {"lines": lost, "process": process, "event": "log.lost", "level": "warning"}
+        return f"{json.dumps(said)}\n" if style == "json" else f"{process}: {lost} lines of the log were lost\n"
+
+    stream = _Stderr(told)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"

@@ -69,9 +69,7 @@ def test_what_is_wrong_is_named_with_its_place(tables: dict[str, object], place:
 
 
 def test_lists_are_divided_by_commas_in_the_environment() -> None:
-    settings = build(
-        TROTH_GATEWAY__BALANCERS="10.0.0.0/8, 2001:db8::/32", TROTH_SITE__NAMES="a.example,b.example"
-    )
+    settings = build(TROTH_GATEWAY__BALANCERS="10.0.0.0/8, 2001:db8::/32", TROTH_SITE__NAMES="a.example,b.example")
     assert list(map(str, settings.gateway.balancers)) == ["10.0.0.0/8", "2001:db8::/32"]
     assert settings.site.names == ("a.example", "b.example")
     listed = build({"gateway": {"balancers": ["10.0.0.0/8", "2001:db8::/32"]}})
