@@ -261,7 +261,8 @@ READING_LINE_BYTES_MAX: Final = 2 * READING_BYTES_MAX
 """Bytes of a line of a file of readings, and of a bundle of evidence."""
 EVIDENCE_CERTIFICATES_MAX: Final = 100_000
 """Certificates whose readings one bundle of evidence holds."""
-EVIDENCE_ENTRIES_PER_CERTIFICATE_MAX: Final = 1000
+EVIDENCE_LINES_MAX: Final = 1_000_000
+"""Lines of a bundle before its readings."""
 
 # The device.
 DEVICE_SETTINGS_BYTES_MAX: Final = 64 * KIB

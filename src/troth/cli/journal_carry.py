@@ -30,7 +30,7 @@ def export(
 
     if str(file) == "-" and as_json:
         raise Fault(Kind.UNSUPPORTED, "--json and - do not go together", hint="give a file, or leave --json out")
-    with opened(home) as here, _written(file) as write:
+    with opened(home) as here, written(file) as write:
         count = export_journal(here.db, read_verifier_key(here.home), write, tell)
     if str(file) != "-":
         answer({"file": str(file), "entries": count}, f"exported {count} entries to {file}", as_json=as_json)
@@ -65,7 +65,7 @@ def prove(
         else:
             proof = prove_consistency(connection, older[0].signed, key)
     if out is not None:
-        with _written(out) as write:
+        with written(out) as write:
             write(proof)
         answer({"file": str(out)}, f"wrote the proof to {out}", as_json=as_json)
     else:
@@ -105,7 +105,7 @@ def anchor(
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[Callable[[bytes], object]]:
+def written(path: Path) -> Iterator[Callable[[bytes], object]]:
     """Yield what writes to a file, which is put in place when all is written; or to stdout, for ``-``."""
     if str(path) == "-":
         yield sys.stdout.buffer.write

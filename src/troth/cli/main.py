@@ -26,6 +26,7 @@ NOUNS: Final[dict[str, str]] = {
     "decision": "What the gateway decided, and why",
     "session": "Who is connected now",
     "journal": "The record of every change",
+    "evidence": "Signed readings, proven to strangers",
     "device": "The device's side: enroll, publish, subscribe, renew, run",
 }
 
