@@ -17,6 +17,7 @@ from troth.device.enroll import enroll as enroll_device
 from troth.device.identity import open_identity, read_chain
 from troth.device.renew import find_due
 from troth.device.renew import renew as renew_device
+from troth.device.slot_keys import TokenPlace
 from troth.device.trust import refresh_trust
 from troth.errors import Fault, Kind
 from troth.keys.files import read_bounded
@@ -50,6 +51,18 @@ def enroll(
         typer.Option("--server-name", metavar="NAME", help="What the home's certificates say, if not those hosts."),
     ] = None,
     key: Annotated[KeyAlgorithm, typer.Option("--key", help="The kind of key to make.")] = KeyAlgorithm.P256,
+    key_module: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-module", metavar="MODULE.so", help="Make the key in a token, reached by this PKCS#11 module."
+        ),
+    ] = None,
+    key_token: Annotated[
+        str | None, typer.Option("--key-token", metavar="LABEL", help="What the token is called.")
+    ] = None,
+    key_pin_file: Annotated[
+        Path | None, typer.Option("--key-pin-file", metavar="FILE", help="The file with the token's PIN.")
+    ] = None,
     time_servers: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +90,7 @@ def enroll(
         ),
         trust=read_chain(trust),
         algorithm=key,
+        place=_place(key_module, key_token, key_pin_file),
         time_servers=parse_servers(read_bounded(time_servers, SERVER_LIST_BYTES_MAX)) if time_servers else (),
     )
     clock = SystemClock()
@@ -143,6 +157,15 @@ def trust(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> N
 def _tell_clock(done: Enrolled) -> None:
     if done.clock_ahead is not None:
         say(f"this device's clock is wrong by {abs(done.clock_ahead)}: the home's was gone by")
+
+
+def _place(module: Path | None, token: str | None, pin_file: Path | None) -> TokenPlace | None:
+    if module is None and token is None and pin_file is None:
+        return None
+    if module is None or token is None or pin_file is None:
+        hint = "a key in a token needs --key-module, --key-token and --key-pin-file"
+        raise Fault(Kind.MISCONFIGURED, "which token is not said in full", hint=hint)
+    return TokenPlace(module.absolute(), pin_file.absolute(), token)
 
 
 def _read_token(file: str) -> str:

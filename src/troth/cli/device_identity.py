@@ -5,7 +5,7 @@ from troth.cli.output import answer
 from troth.clock import Clock, SystemClock
 from troth.device.identity import Identity, open_identity
 from troth.device.queue import find_depth
-from troth.device.slot_keys import open_key
+from troth.device.slot_keys import find_key, open_key
 from troth.device.slots import NAMES, Slot, Slots
 from troth.x509.certificates import certificate_id, serial_text, subject_text
 
@@ -21,7 +21,7 @@ def show(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> No
         f"certificate   {row['certificate_id']}",
         f"valid         {times}{' (expired)' if row['expired'] else ''}",
         f"issuer        {row['issuer']}",
-        f"key           {row['key']} in {opened.slot.key_file}",
+        f"key           {row['key']} in {row['key_in']}",
         *(f"trusts        {subject_text(root.subject)}" for root in opened.trust),
         f"EST           {opened.endpoint.est}",
         f"MQTT          {opened.endpoint.mqtt}",
@@ -45,6 +45,7 @@ def identity_row(identity: Identity, clock: Clock) -> dict[str, object]:
         "serial": serial_text(certificate),
         "issuer": subject_text(certificate.issuer),
         "key": str(open_key(identity.slot).algorithm),
+        "key_in": find_key(identity.slot),
         "not_before": certificate.not_valid_before_utc,
         "not_after": certificate.not_valid_after_utc,
         "expired": clock.now() > certificate.not_valid_after_utc,

@@ -13,9 +13,11 @@ from cryptography import x509
 
 from troth.clock import Clock
 from troth.device.endpoint import Address
+from troth.device.slot_keys import token_access
 from troth.errors import Fault, Kind
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.tls import client as tls
+from troth.tls.token_keys import use_token_key
 from troth.x509.certificates import parse_certificate, subject_text
 
 _WORDS: Final[Mapping[str, tuple[Kind, str, str | None]]] = {
@@ -79,7 +81,7 @@ class Credential(Protocol):
 
     @property
     def key_file(self) -> Path:
-        """The private key, PEM."""
+        """The private key, PEM; where there is ``key.uri`` beside it, that says which token has it instead."""
         ...
 
     @property
@@ -95,8 +97,14 @@ def client_tls(
 
     Raises `Fault`: misconfigured for roots that are none; bad key when `own` cannot be used.
     """
-    chain, key = (own.chain_file, own.key_file) if own is not None else (None, None)
-    return tls.client_context(roots, chain_path=chain, key_path=key, checks_time=checks_time)
+    access = token_access(own.key_file.parent) if own is not None else None
+    if own is None or access is not None:
+        context = tls.client_context(roots, checks_time=checks_time)
+    else:
+        context = tls.client_context(roots, chain_path=own.chain_file, key_path=own.key_file, checks_time=checks_time)
+    if own is not None and access is not None:
+        use_token_key(context, own.chain_file.read_bytes(), access)
+    return context
 
 
 def dial(

@@ -27,7 +27,7 @@ from troth.device.identity import (
     write_time,
     write_trust,
 )
-from troth.device.slot_keys import make_key, open_key
+from troth.device.slot_keys import TokenPlace, discard_key, make_key, open_key, place_of
 from troth.device.slots import Slot, Slots, holding
 from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
@@ -64,6 +64,8 @@ class Wanted:
     algorithm: KeyAlgorithm = KeyAlgorithm.P256
     alternative_names: tuple[str, ...] = ()
     """What is to be named beside the thing."""
+    place: TokenPlace | None = None
+    """The token to make the key in; None: a file."""
     time_servers: tuple[TimeServer, ...] = ()
     """Who is asked for the time before a certificate is judged; none: the device's own clock counts."""
 
@@ -161,13 +163,15 @@ def _unfinished(slot: Slot, wanted: Wanted) -> Request | None:
         # Not there, or not whole: it is made anew.
         return None
     same = request.algorithm == wanted.algorithm and thing_of(request.subject) == wanted.thing
+    same = same and place_of(slot) == wanted.place
     return request if same and key.public_key == request.public_key else None
 
 
 def _begin(slot: Slot, wanted: Wanted) -> Request:
     slot.make()
+    discard_key(slot)
     slot.clear()
-    key = make_key(slot, wanted.algorithm)
+    key = make_key(slot, wanted.algorithm, wanted.place)
     reached(DevicePoint.KEY_MADE)
     der = build_request(key, wanted.thing, wanted.alternative_names)
     write_private(slot.request_file, render_pem("CERTIFICATE REQUEST", der))

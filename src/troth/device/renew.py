@@ -17,7 +17,7 @@ from troth.device.est import ESTServer, Hint
 from troth.device.home_time import HomeTime
 from troth.device.identity import Identity, open_identity
 from troth.device.schedule import due_at, life_of
-from troth.device.slot_keys import open_key
+from troth.device.slot_keys import discard_key, open_key, place_of
 from troth.device.slots import Slot, Slots, holding
 from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
@@ -52,6 +52,7 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> En
         identity.trust,
         algorithm or open_key(identity.slot).algorithm,
         _names(identity.certificate),
+        place_of(identity.slot),
         identity.time_servers,
     )
     return replace(enroll_by(path, wanted, ask, time, attempt), clock_ahead=time.ahead)
@@ -94,6 +95,7 @@ def retire_previous(path: Path) -> bool:
         if previous is None:
             return False
         reached(DevicePoint.PROVEN)
+        discard_key(previous)
         previous.clear()
         reached(DevicePoint.RETIRED)
         return True

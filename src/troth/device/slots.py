@@ -37,6 +37,16 @@ class Slot:
         return self.path / "key.pem"
 
     @property
+    def uri_file(self) -> Path:
+        """Where the private key is, if it is in a token: its ``pkcs11:`` URI."""
+        return self.path / "key.uri"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key, or word of one."""
+        return self.key_file.exists() or self.uri_file.exists()
+
+    @property
     def request_file(self) -> Path:
         """The unanswered request, DER (PKCS#10)."""
         return self.path / "request.csr"
@@ -92,7 +102,7 @@ class Slots:
     def previous(self) -> Slot | None:
         """Return the slot with the credential that was in use before, for as long as it is kept."""
         current, spare = self.current(), self.spare()
-        is_whole = spare.key_file.exists() and spare.chain_file.exists() and not spare.request_file.exists()
+        is_whole = spare.has_key and spare.chain_file.exists() and not spare.request_file.exists()
         return spare if current is not None and is_whole else None
 
     def switch(self, slot: Slot) -> None:

@@ -47,13 +47,17 @@ def use_token_key(context: ssl.SSLContext, chain: bytes, access: TokenKeyAccess)
     """
     crypto, tls = _libraries()
     pointer = _pointer_of(context, tls)
-    key = crypto.ENGINE_load_private_key(_engine(str(access.module), access.pin), access.uri.encode(), None, None)
-    if not key:
+    key, said = _load(crypto, access)
+    if key is None and "PIN" not in said:
+        # Somebody has begun anew with the module, and the engine's session is gone; a PIN is not tried twice.
+        _engine.cache_clear()
+        key, said = _load(crypto, access)
+    if key is None:
         raise Fault(
             Kind.UNAVAILABLE,
             "the key in the token cannot be used now",
             hint="check that the token is there, that the URI means its key, and the PIN",
-            detail=_errors(crypto),
+            detail=said,
         )
     try:
         certificates = parse_chain(chain)
@@ -63,6 +67,13 @@ def use_token_key(context: ssl.SSLContext, chain: bytes, access: TokenKeyAccess)
     finally:
         crypto.EVP_PKEY_free(key)
     _require_done(crypto, tls, pointer, certificates[0])
+
+
+def _load(crypto: ctypes.CDLL, access: TokenKeyAccess) -> tuple[int | None, str]:
+    """Return the key, or None and why."""
+    engine = _engine(str(access.module), access.pin)
+    key: int | None = crypto.ENGINE_load_private_key(engine, access.uri.encode(), None, None)
+    return (key, "") if key else (None, _errors(crypto))
 
 
 @cache

@@ -101,6 +101,13 @@ class Tokens:
             raise Fault(Kind.CONFLICT, f"the token has a key of kind {key.algorithm} there: {uri}", hint=hint)
         return key
 
+    def destroy(self, uri: TokenURI) -> None:
+        """Destroy the key that is meant and what lies beside it; one that is gone is no loss.
+
+        Raises `Fault` (unavailable).
+        """
+        self._do(uri, partial(self._destroy, uri))
+
     def sign(self, uri: TokenURI, public_key: PublicKey, data: bytes) -> bytes:
         """Return the signature over `data`. Raises `Fault` (unavailable)."""
         kind = kind_of(algorithm_of(public_key))
@@ -202,6 +209,15 @@ class Tokens:
         except pkcs11.NoSuchKey:
             self._generate(uri, algorithm)
         return self._read_public(uri)
+
+    def _destroy(self, uri: TokenURI) -> None:
+        self._keys.pop(uri, None)
+        self._session(uri)
+        wanted = {Attribute.LABEL: uri.label, Attribute.ID: uri.key_id}
+        named = {attribute: value for attribute, value in wanted.items() if value is not None}
+        with self._token(uri).open(rw=True) as session:
+            for found in list(session.get_objects(named)):
+                found.destroy()
 
     def _generate(self, uri: TokenURI, algorithm: KeyAlgorithm) -> None:
         try:
