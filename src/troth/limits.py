@@ -13,6 +13,13 @@ NAME_CHARS_MAX: Final = 128
 ATTRIBUTE_NAME_CHARS_MAX: Final = 128
 ATTRIBUTE_VALUE_CHARS_MAX: Final = 800
 THING_ATTRIBUTES_MAX: Final = 50
+"""Of a group, too."""
+GROUP_DEPTH_MAX: Final = 7
+"""Levels of thing groups (AWS: 7)."""
+GROUPS_PER_THING_MAX: Final = 10
+"""Groups that one thing is in, those above them not counted (AWS: 10); all of them are loaded when it connects."""
+GROUP_DESCRIPTION_CHARS_MAX: Final = 2028
+"""As on AWS."""
 
 # Certificates and requests. A P-256 request is about 300 bytes, an ML-DSA-87 one about 7.5 KiB.
 CSR_BYTES_MAX: Final = 16 * KIB

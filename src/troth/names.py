@@ -26,6 +26,11 @@ def parse_type_name(text: str) -> str:
     return _name(text, _THING, "thing type name", "letters, digits, ':', '_' and '-'")
 
 
+def parse_group_name(text: str) -> str:
+    """Return `text` if it can name a thing group; the same characters as a thing name. Raises `Fault` (malformed)."""
+    return _name(text, _THING, "thing group name", "letters, digits, ':', '_' and '-'")
+
+
 def parse_policy_name(text: str) -> str:
     r"""Return `text` if it can name a policy: ``[\w+=,.@-]{1,128}``. Raises `Fault` (malformed)."""
     return _name(text, _POLICY, "policy name", "letters, digits and '_+=,.@-'")

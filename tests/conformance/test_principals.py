@@ -79,8 +79,8 @@ def test_a_principal_is_all_that_a_certificate_is_attached_to(db: Database, cloc
     assert found is not None
     assert (found.certificate.certificate_id, found.certificate.state) == (one, CertificateState.ACTIVE)
     assert found.things == (
-        AttachedThing("lamp-1", "lamp", {"room": "hall"}, exclusive=False),
-        AttachedThing("lamp-2", None, {}, exclusive=False),
+        AttachedThing("lamp-1", "lamp", {"room": "hall"}, exclusive=False, groups=frozenset()),
+        AttachedThing("lamp-2", None, {}, exclusive=False, groups=frozenset()),
     )
     assert found.policies == (
         AttachedPolicy("of-certificate", 1, document("of-certificate"), TargetKind.CERTIFICATE, one),

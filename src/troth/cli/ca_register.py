@@ -1,4 +1,4 @@
-"""``troth ca code|register|update|deactivate|activate``: CAs of elsewhere, whose devices may introduce themselves here."""
+"""``troth ca code|register|update|deactivate|activate``: CAs of elsewhere, whose devices introduce themselves here."""
 
 from pathlib import Path
 from typing import Annotated

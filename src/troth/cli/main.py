@@ -14,6 +14,7 @@ from troth.errors import Fault
 # Noun -> what it is. The file is troth/cli/NOUN.py, which has an `app`.
 NOUNS: Final[dict[str, str]] = {
     "thing": "Devices and services that have an identity",
+    "group": "Things that are looked after together",
     "policy": "What an identity may do",
     "cert": "Certificates: issue, list, show, hold, revoke",
     "ca": "Certification authorities: the hierarchy, ceremonies, rollover",

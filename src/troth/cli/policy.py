@@ -21,6 +21,7 @@ app = typer.Typer()
 
 NameArgument = Annotated[str, typer.Argument(help="The policy's name.")]
 ThingOption = Annotated[str | None, typer.Option("--thing", help="The thing it is about.")]
+GroupOption = Annotated[str | None, typer.Option("--group", help="The group whose things it is about.")]
 CertOption = Annotated[
     str | None, typer.Option("--cert", help="The certificate it is about: its id, or how it begins.")
 ]
@@ -78,24 +79,26 @@ def show(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = Fals
 def attach(
     name: NameArgument,
     thing: ThingOption = None,
+    group: GroupOption = None,
     cert: CertOption = None,
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Attach a policy to a thing or a certificate. It takes effect at once, also on live connections."""
-    _attachment(name, thing, cert, home, attach=True, as_json=as_json)
+    """Attach a policy to a thing, a group or a certificate. It takes effect at once, also on live connections."""
+    _attachment(name, thing, group, cert, home, attach=True, as_json=as_json)
 
 
 @app.command()
 def detach(
     name: NameArgument,
     thing: ThingOption = None,
+    group: GroupOption = None,
     cert: CertOption = None,
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Detach a policy from a thing or a certificate. It takes effect at once, also on live connections."""
-    _attachment(name, thing, cert, home, attach=False, as_json=as_json)
+    """Detach a policy from a thing, a group or a certificate. It takes effect at once, also on live connections."""
+    _attachment(name, thing, group, cert, home, attach=False, as_json=as_json)
 
 
 app.command()(validate)
@@ -106,16 +109,20 @@ app.command()(diff)
 app.command()(vectors)
 
 
-def _attachment(name: str, thing: str | None, cert: str | None, home: Path, *, attach: bool, as_json: bool) -> None:
+def _attachment(
+    name: str, thing: str | None, group: str | None, cert: str | None, home: Path, *, attach: bool, as_json: bool
+) -> None:
     from troth.journal.change import change
     from troth.registry import certificates, policies
 
-    if (thing is None) == (cert is None):
-        raise Fault(Kind.MALFORMED, "say what to attach to", hint="give one of --thing T and --cert ID")
+    if sum(each is not None for each in (thing, group, cert)) != 1:
+        hint = "give one of --thing T, --group G and --cert ID"
+        raise Fault(Kind.MALFORMED, "say what to attach to", hint=hint)
     with opened(home) as here, change(here.db, here.clock, here.actor) as changing:
         found = certificates.get_certificate(changing.connection, cert).certificate_id if cert else None
         work = policies.attach_policy if attach else policies.detach_policy
-        work(changing, name, thing=thing, certificate_id=found)
-    target = f"thing {thing}" if thing else f"certificate {found}"
+        work(changing, name, thing=thing, group=group, certificate_id=found)
+    target = f"thing {thing}" if thing else f"group {group}" if group else f"certificate {found}"
     text = f"attached {name} to {target}" if attach else f"detached {name} from {target}"
-    answer({"policy": name, "thing": thing, "certificate_id": found, "attached": attach}, text, as_json=as_json)
+    value = {"policy": name, "thing": thing, "group": group, "certificate_id": found, "attached": attach}
+    answer(value, text, as_json=as_json)

@@ -95,7 +95,7 @@ def _asked(
     at: datetime,
 ) -> Asked:
     row = principal.certificate
-    attached = [Thing(each.name, each.type, each.attributes, each.exclusive) for each in principal.things]
+    attached = [Thing(each.name, each.type, each.attributes, each.exclusive, each.groups) for each in principal.things]
     thing = resolve_thing(attached, client_id)
     context = ConnectionContext(
         realm=here.settings.realm,

@@ -68,7 +68,9 @@ HookOption = Annotated[
 def create(
     name: NameArgument,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The template in JSON; - is stdin.")],
-    type: Annotated[Type, typer.Option("--type", help="For devices that ask over MQTT, that first connect, or for lists.")] = Type.FLEET,
+    type: Annotated[
+        Type, typer.Option("--type", help="For devices that ask over MQTT, that first connect, or for lists.")
+    ] = Type.FLEET,
     profile: ProfileOption = None,
     enabled: EnabledOption = None,
     server_keys: ServerKeysOption = None,

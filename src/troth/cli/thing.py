@@ -10,12 +10,15 @@ from troth.cli.thing_import import import_
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.policy.attachment import TargetKind
-from troth.registry import policies, things, types
+from troth.registry import groups, policies, things, types
 from troth.registry.inventory import Search, list_certificates
 from troth.registry.things import Thing
 from troth.store.read import read
 
 app = typer.Typer()
+
+AttributeOption = Annotated[list[str] | None, typer.Option("--attribute", metavar="K=V", help="May be repeated.")]
+
 app.command("import")(import_)
 
 
@@ -25,12 +28,12 @@ def create(
     type: Annotated[
         str | None, typer.Option("--type", help="Its thing type; made if there is none of that name.")
     ] = None,
-    attribute: Annotated[list[str] | None, typer.Option("--attribute", metavar="K=V", help="May be repeated.")] = None,
+    attribute: AttributeOption = None,
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Create a thing. Creating the same thing again changes nothing."""
-    attributes = dict(_pair(text) for text in attribute or [])
+    attributes = pairs(attribute)
     with opened(home) as here, change(here.db, here.clock, here.actor) as changing:
         if type is not None and types.find_type(changing.connection, type) is None:
             types.create_type(changing, type)
@@ -57,14 +60,16 @@ def list_(
 def show(
     name: Annotated[str, typer.Argument(help="The thing's name.")], home: HomeOption = HOME, as_json: JsonOption = False
 ) -> None:
-    """Show a thing with its policies and certificates."""
+    """Show a thing with its policies, groups and certificates."""
     with opened(home) as here, read(here.db) as connection:
         thing = things.get_thing(connection, name)
         attached = policies.list_attached(connection, policies.Target(TargetKind.THING, name))
+        into = groups.list_groups_of(connection, name)
         held = list_certificates(connection, Search(thing=name))
     value = {
         **_row(thing),
         "policies": attached,
+        "groups": into,
         "certificates": [{"certificate_id": each.certificate_id, "state": each.state} for each in held],
     }
     lines = [
@@ -73,9 +78,15 @@ def show(
         *(f"attribute     {key}={each}" for key, each in thing.attributes.items()),
         f"created       {thing.created_at:%Y-%m-%d %H:%M:%SZ}",
         *(f"policy        {each}" for each in attached),
+        *(f"group         {each}" for each in into),
         *(f"certificate   {each.certificate_id[:16]}  {each.state}  until {each.not_after:%Y-%m-%d}" for each in held),
     ]
     answer(value, "\n".join(lines), as_json=as_json)
+
+
+def pairs(attributes: list[str] | None) -> dict[str, str]:
+    """Return attributes as they are given on the command line. Raises `Fault` (malformed)."""
+    return dict(map(_pair, attributes or ()))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from troth.registry import states
 from troth.registry.assigning import assign
 from troth.registry.attachments import attach_principal, list_things_of
 from troth.registry.certificates import CertificateRow, CertificateState, lock_certificate
+from troth.registry.groups import list_groups_of, put_into
 from troth.registry.inventory import Search, all_certificates
 from troth.registry.keys_seen import key_digest, take_keys
 from troth.registry.policies import attach_policy, create_policy
@@ -47,8 +48,11 @@ def apply_plan(
 
 def _thing(change: Change, wanted: ThingPlan) -> Thing:
     if find_thing(change.connection, wanted.name) is None:
-        return create_thing(change, wanted.name, wanted.type, wanted.attributes)
+        made = create_thing(change, wanted.name, wanted.type, wanted.attributes)
+        put_into(change, wanted.name, wanted.groups)
+        return made
     there = lock_thing(change, wanted.name)
+    _groups(change, wanted)
     type = wanted.type if _replaces(wanted.on_type, there.type, wanted.type, "type") else there.type
     attributes: Mapping[str, str] = there.attributes
     if wanted.on_attributes is Override.MERGE:
@@ -56,6 +60,15 @@ def _thing(change: Change, wanted: ThingPlan) -> Thing:
     elif _replaces(wanted.on_attributes, attributes, wanted.attributes, "attributes"):
         attributes = wanted.attributes
     return update_thing(change, wanted.name, type, attributes)
+
+
+def _groups(change: Change, wanted: ThingPlan) -> None:
+    """Put a thing that exists into groups, or leave it where it is, as the plan says."""
+    held = list_groups_of(change.connection, wanted.name)
+    if wanted.on_groups is Override.MERGE:
+        put_into(change, wanted.name, [*held, *wanted.groups])
+    elif _replaces(wanted.on_groups, set(held), set(wanted.groups), "groups"):
+        put_into(change, wanted.name, wanted.groups)
 
 
 def _replaces(override: Override, there: object, wanted: object, what: str) -> bool:

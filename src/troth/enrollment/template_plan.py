@@ -8,7 +8,7 @@ from troth.enrollment.template_resources import CertificateResource, Override, T
 from troth.enrollment.template_text import Template
 from troth.enrollment.template_values import Value, evaluate_text
 from troth.errors import Fault, Kind
-from troth.names import parse_attribute, parse_policy_name, parse_thing_name, parse_type_name
+from troth.names import parse_attribute, parse_group_name, parse_policy_name, parse_thing_name, parse_type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class ThingPlan:
     attributes: Mapping[str, str]
     on_type: Override
     on_attributes: Override
+    groups: tuple[str, ...]
+    on_groups: Override
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ def _thing(thing: ThingResource, values: _Values) -> ThingPlan:
         dict(parse_attribute(*pair) for pair in values.texts(thing.attributes).items()),
         thing.on_type,
         thing.on_attributes,
+        tuple(dict.fromkeys(parse_group_name(values.text(each)) for each in thing.groups)),
+        thing.on_groups,
     )
 
 

@@ -4,13 +4,14 @@ No function works inside a policy's document, and no parameter names a policy: a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from troth.enrollment.template_values import PSEUDO, Join, Ref, Value, parse_text, parts, refs
 from troth.errors import Fault, Kind
+from troth.limits import GROUPS_PER_THING_MAX
 from troth.names import parse_policy_name
 from troth.policy.document import parse_document
 from troth.policy.elements import inside, members, refuse, shown, string, suggest
@@ -47,6 +48,8 @@ class ThingResource:
     attributes: Mapping[str, Value]
     on_attributes: Override
     on_type: Override
+    groups: tuple[Value, ...]
+    on_groups: Override
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class PolicyResource:
 
 
 _THING: Final = ("ThingName", "AttributePayload", "ThingTypeName", "ThingGroups", "BillingGroup", "PackageVersions")
-_NOT_OFFERED: Final = ("ThingGroups", "BillingGroup", "PackageVersions")
+_NOT_OFFERED: Final = ("PackageVersions",)
 _CERTIFICATE: Final = (
     "CertificateId",
     "CertificateSigningRequest",
@@ -99,14 +102,15 @@ def _override(overrides: dict[str, object], place: str, name: str, allowed: tupl
     return found
 
 
-def parse_thing(properties: dict[str, object], overrides: dict[str, object], place: str) -> ThingResource:
+def parse_thing(
+    properties: dict[str, object], overrides: dict[str, object], place: str, type: TemplateType
+) -> ThingResource:
     """Read a thing. `overrides` is used up, here and below. Raises `Fault` (malformed, unsupported)."""
     inner = inside(place, "Properties")
     _check(properties, inner, _THING)
     for name in _NOT_OFFERED:
         if name in properties or name in overrides:
-            message = f"{inside(inner, name)}: {name} is not offered yet"
-            raise Fault(Kind.UNSUPPORTED, message, hint="leave it out; attach policies to things instead of groups")
+            raise Fault(Kind.UNSUPPORTED, f"{inside(inner, name)}: {name} is not offered here", hint="leave it out")
     if "ThingName" not in properties:
         refuse(inside(inner, "ThingName"), "is missing", 'write {"Ref": "NAME"} of a parameter')
     attributes = properties.get("AttributePayload")
@@ -120,9 +124,26 @@ def parse_thing(properties: dict[str, object], overrides: dict[str, object], pla
         else {},
         _override(overrides, place, "AttributePayload", tuple(Override)),
         _override(overrides, place, "ThingTypeName", _WITHOUT_MERGE),
+        tuple(_groups(properties, inner, type)),
+        _override(overrides, place, "ThingGroups", tuple(Override)),
     )
-    _check(overrides, inside(place, "OverrideSettings"), ("AttributePayload", "ThingTypeName"))
+    _check(overrides, inside(place, "OverrideSettings"), ("AttributePayload", "ThingTypeName", "ThingGroups"))
     return resource
+
+
+def _groups(properties: Mapping[str, object], inner: str, type: TemplateType) -> Iterator[Value]:
+    """Yield the groups that a thing is put into. AWS's billing group is one of them here: a name, and nobody's bill."""
+    named = properties.get("ThingGroups", [])
+    where = inside(inner, "ThingGroups")
+    if not isinstance(named, list):
+        refuse(where, "is no array", 'write ["GROUP"]')
+    places = [(each, f"{where}[{at}]") for at, each in enumerate(named)]
+    if "BillingGroup" in properties:
+        places.append((properties["BillingGroup"], inside(inner, "BillingGroup")))
+    if len(places) > GROUPS_PER_THING_MAX:
+        refuse(where, f"names more than {GROUPS_PER_THING_MAX} groups", "a thing is in no more")
+    for each, place in places:
+        yield _chosen_by_the_server(each, place, "group", type)
 
 
 def parse_certificate(
@@ -178,14 +199,19 @@ def parse_policy(
 
 
 def _policy_name(value: object, place: str, type: TemplateType) -> Value:
-    name = parse_text(value, place)
+    name = _chosen_by_the_server(value, place, "policy", type)
     if isinstance(name, str):
         parse_policy_name(name)
     if _holds_join(name):
         refuse(place, "Fn::Join has no place in a policy", "use Fn::FindInMap")
+    return name
+
+
+def _chosen_by_the_server(value: object, place: str, what: str, type: TemplateType) -> Value:
+    """Read the name of something that gives rights: no device names the one that it likes best."""
+    name = parse_text(value, place)
     if type is not TemplateType.BULK and any(True for _ in refs(name, as_keys=False)):
-        # Otherwise a device would name the policy that it likes best.
-        refuse(place, "would let a device choose any policy", "look it up: Fn::FindInMap with the parameter as a key")
+        refuse(place, f"would let a device choose any {what}", "look it up: Fn::FindInMap with the parameter as a key")
     return name
 
 

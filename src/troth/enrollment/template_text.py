@@ -73,7 +73,7 @@ def parse_template(text: str, type: TemplateType) -> Template:
     template = Template(
         parameters,
         _mappings(document.get("Mappings")),
-        parse_thing(*_only(things, "Thing")),
+        parse_thing(*_only(things, "Thing"), type),
         parse_certificate(*_only(certificates, "Certificate"), type)
         if certificates or type is not TemplateType.BULK
         else None,
@@ -165,6 +165,7 @@ def _values(template: Template) -> Iterator[tuple[str, Value]]:
     if thing.type is not None:
         yield "ThingTypeName", thing.type
     yield from ((f"AttributePayload.{name}", each) for name, each in thing.attributes.items())
+    yield from (("ThingGroups", each) for each in thing.groups)
     if certificate is not None:
         for each in (certificate.certificate_id, certificate.request, certificate.pem, certificate.status):
             if each is not None:

@@ -156,7 +156,9 @@ def _check(connection: Connection, type: TemplateType, document: str, options: T
     hook = options.hook
     if type is TemplateType.JITP and (hook is not None or options.server_keys):
         hint = "leave both out: such a device comes with a key of its own, and nobody is asked"
-        raise Fault(Kind.UNSUPPORTED, "a template for first connections has no hook, and takes no server keys", hint=hint)
+        raise Fault(
+            Kind.UNSUPPORTED, "a template for first connections has no hook, and takes no server keys", hint=hint
+        )
     if hook is None:
         return
     if (hook.url is None) == (hook.entry_point is None):

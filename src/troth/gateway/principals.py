@@ -166,7 +166,9 @@ class Principals:
             purpose=purpose,
             method=row.method,
             attributes=attributes(x509.load_der_x509_certificate(row.der)),
-            things=tuple(Thing(each.name, each.type, each.attributes, each.exclusive) for each in principal.things),
+            things=tuple(
+                Thing(each.name, each.type, each.attributes, each.exclusive, each.groups) for each in principal.things
+            ),
             policies=self._readable(principal.policies),
             position=principal.position,
             key_protection=row.key_protection,
@@ -218,6 +220,7 @@ def _purpose(connection: Connection, issuer_id: str) -> Purpose | None:
 def _keys_of(known: Known) -> set[Key]:
     keys = {("certificate", known.certificate_id), ("issuer", known.issuer_id)}
     keys.update(("thing", thing.name) for thing in known.things)
+    keys.update(("group", group) for thing in known.things for group in thing.groups)
     # One policy may reach it in several ways.
     keys.update(("policy", policy.name) for policy in known.policies or ())
     return keys

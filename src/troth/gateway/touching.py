@@ -37,6 +37,10 @@ def _target(entry: Entry) -> Iterable[Key]:
     return ((str(entry.data["target_kind"]), str(entry.data["target"])),)
 
 
+def _thing_of(entry: Entry) -> Iterable[Key]:
+    return (("thing", str(entry.data["thing"])),)
+
+
 def _pruned(entry: Entry) -> Iterable[Key]:
     identities = entry.data["certificate_ids"]
     assert isinstance(identities, list)
@@ -68,6 +72,12 @@ TOUCHES: Final[Mapping[str, Touch]] = MappingProxyType(
         "thing.barred": _nothing,
         "thing.readmitted": _nothing,
         "type.created": _nothing,
+        # Who is in a group is decided anew alone; what a group loses when it ends, all who were in it lose.
+        "group.member-added": _thing_of,
+        "group.member-removed": _thing_of,
+        "group.deleted": _its("group"),
+        "group.created": _nothing,
+        "group.updated": _nothing,
         # One that is new is attached to nothing.
         "policy.created": _nothing,
         "policy.attached": _target,

@@ -14,6 +14,7 @@ from troth.policy.attachment import TargetKind
 from troth.policy.document import parse_document
 from troth.registry import tables
 from troth.registry.certificates import lock_certificate
+from troth.registry.groups import lock_group
 from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.registry.things import lock_thing
 
@@ -41,7 +42,7 @@ class Target:
 
     kind: TargetKind
     name: str
-    """A thing's name or a certificate's id."""
+    """A thing's or a group's name, or a certificate's id."""
 
 
 def create_policy(change: Change, name: str, document: str, limits: Limits = DEFAULT) -> Policy:
@@ -98,7 +99,7 @@ def list_attached(connection: Connection, target: Target) -> list[str]:
 def list_targets(
     connection: Connection, name: str, after: Target | None = None, limit: int = PAGE_ROWS
 ) -> list[Target]:
-    """Return what policy `name` is attached to, after `after`, certificates before things, at most `limit`."""
+    """Return what policy `name` is attached to, after `after`, certificates first and things last, at most `limit`."""
     statement = (
         select(_ATTACHMENTS.target_kind, _ATTACHMENTS.target)
         .where(_ATTACHMENTS.policy == name)
@@ -111,13 +112,20 @@ def list_targets(
     return [Target(TargetKind(kind), target) for kind, target in connection.execute(statement)]
 
 
-def attach_policy(change: Change, name: str, *, thing: str | None = None, certificate_id: str | None = None) -> None:
-    """Attach a policy to one thing or one certificate; where it is attached already, nothing changes.
+def attach_policy(
+    change: Change,
+    name: str,
+    *,
+    thing: str | None = None,
+    group: str | None = None,
+    certificate_id: str | None = None,
+) -> None:
+    """Attach a policy to one thing, one group or one certificate; where it is attached already, nothing changes.
 
     Raises `Fault`: not found for the policy or its target; too large above `POLICIES_PER_TARGET_MAX`.
     """
     get_policy(change.connection, name)
-    target = _lock_target(change, thing, certificate_id)
+    target = _lock_target(change, thing, group, certificate_id)
     attached = list_attached(change.connection, target)
     if name in attached:
         return
@@ -133,9 +141,16 @@ def attach_policy(change: Change, name: str, *, thing: str | None = None, certif
     change.record(POLICY_ATTACHED, name, policy=name, target_kind=target.kind.value, target=target.name)
 
 
-def detach_policy(change: Change, name: str, *, thing: str | None = None, certificate_id: str | None = None) -> None:
-    """Detach a policy from one thing or one certificate. Raises `Fault` (not found) when it is not attached."""
-    target = _target(thing, certificate_id)
+def detach_policy(
+    change: Change,
+    name: str,
+    *,
+    thing: str | None = None,
+    group: str | None = None,
+    certificate_id: str | None = None,
+) -> None:
+    """Detach a policy from what `attach_policy` attached it to. Raises `Fault` (not found) when it is not attached."""
+    target = _target(thing, group, certificate_id)
     done = change.execute(delete(tables.policy_attachments).where(*_is(target), _ATTACHMENTS.policy == name))
     if done.rowcount == 0:
         message = f"policy {name!r} is not attached to {target.kind} {target.name!r}"
@@ -157,19 +172,22 @@ def _is(target: Target) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return _ATTACHMENTS.target_kind == target.kind, _ATTACHMENTS.target == target.name
 
 
-def _target(thing: str | None, certificate_id: str | None) -> Target:
-    if thing is not None and certificate_id is None:
-        return Target(TargetKind.THING, thing)
-    if certificate_id is not None and thing is None:
-        return Target(TargetKind.CERTIFICATE, certificate_id)
-    raise Bug("a policy is attached to one thing or to one certificate")
+def _target(thing: str | None, group: str | None, certificate_id: str | None) -> Target:
+    named = {TargetKind.THING: thing, TargetKind.GROUP: group, TargetKind.CERTIFICATE: certificate_id}
+    targets = [Target(kind, name) for kind, name in named.items() if name is not None]
+    if len(targets) != 1:
+        raise Bug("a policy is attached to one thing, one group or one certificate")
+    return targets[0]
 
 
-def _lock_target(change: Change, thing: str | None, certificate_id: str | None) -> Target:
+def _lock_target(change: Change, thing: str | None, group: str | None, certificate_id: str | None) -> Target:
     # The lock keeps two changes from both finding room for the last policy.
-    target = _target(thing, certificate_id)
-    if target.kind is TargetKind.THING:
-        lock_thing(change, target.name)
-    else:
-        lock_certificate(change, target.name)
+    target = _target(thing, group, certificate_id)
+    match target.kind:
+        case TargetKind.THING:
+            lock_thing(change, target.name)
+        case TargetKind.GROUP:
+            lock_group(change, target.name)
+        case TargetKind.CERTIFICATE:
+            lock_certificate(change, target.name)
     return target

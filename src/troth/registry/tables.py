@@ -2,19 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from troth.limits import NAME_CHARS_MAX
 from troth.store.schema import metadata
@@ -40,6 +28,37 @@ things: Final = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Index(None, "type", "name"),
+)
+
+thing_groups: Final = Table(
+    "thing_groups",
+    metadata,
+    Column("name", _NAME, primary_key=True),
+    Column("parent", _NAME, ForeignKey("thing_groups.name")),
+    Column("depth", Integer, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("attributes", JSONText, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index(None, "parent", "name"),
+)
+
+group_ancestors: Final = Table(
+    "group_ancestors",
+    metadata,
+    Column("group", _NAME, ForeignKey(thing_groups.c.name), primary_key=True),
+    Column("ancestor", _NAME, ForeignKey(thing_groups.c.name), primary_key=True),
+)
+"""Of each group itself, and all above it: written once, since a group's place never changes."""
+
+group_members: Final = Table(
+    "group_members",
+    metadata,
+    Column("thing", _NAME, ForeignKey(things.c.name), primary_key=True),
+    Column("group", _NAME, ForeignKey(thing_groups.c.name), primary_key=True),
+    Column("added_at", Instant, nullable=False),
+    Index(None, "group", "thing"),
 )
 
 policies: Final = Table(
@@ -272,5 +291,5 @@ decision_counts: Final = Table(
     Column("action", String(64), primary_key=True),
     Column("outcome", String(32), primary_key=True),
     Column("reason", String(128), primary_key=True),
-    Column("count", BigInteger, nullable=False),
+    Column("count", NUMBER, nullable=False),
 )

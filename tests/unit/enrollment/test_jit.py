@@ -1,14 +1,20 @@
 """First connections, decided without a connection: bounds, the switch, and what certificates say of themselves."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.fixtures.strangers import OPERATOR, Bearer, Maker, register
-from tests.fixtures.templates import new_template
+from tests.fixtures.templates import new_template, small
 
 from troth.enrollment.jit import FirstMet, meet, set_first_connections, subject_parameters, waits
+from troth.enrollment.newcomers import bind, readmit
+from troth.enrollment.template_apply import apply_plan
+from troth.enrollment.template_plan import plan
 from troth.enrollment.template_resources import CERTIFICATE_ID, TemplateType
+from troth.enrollment.template_text import parse_template
+from troth.enrollment.withdraw import withdraw_thing
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.limits import DEFAULT
@@ -150,3 +156,34 @@ def test_a_certificate_says_of_itself_what_it_says_once(maker: Maker) -> None:
         "AWS::IoT::Certificate::CommonName": "meter",
     }
     assert subject_parameters(maker.device("7").certificate)["AWS::IoT::Certificate::SerialNumber"] == "7"
+
+
+@pytest.mark.parametrize("was", ["enrolled", "bound"])
+def test_what_was_withdrawn_is_given_no_certificate_before_it_is_readmitted(
+    authority: TestAuthority, maker: Maker, was: str
+) -> None:
+    """Also where a template says that a thing may be given another: somebody has taken it away."""
+    customer(authority, maker)
+    authority.device("lamp-1")
+    if was == "bound":
+        with change(authority.db, authority.clock, OPERATOR) as changing:
+            bind(changing, "lamp-1", "claim:somebody's")
+    waiting = [come(authority, maker.device(str(number))).certificate.certificate_id for number in range(2)]
+    template = parse_template(json.dumps(small()), TemplateType.FLEET_PROVISIONING)
+
+    def give(certificate_id: str, *, again: bool) -> None:
+        planned = plan(template, {"Serial": "1"}, {CERTIFICATE_ID: certificate_id})
+        with change(authority.db, authority.clock, OPERATOR) as changing:
+            apply_plan(changing, planned, certificate_id, profile="device", again=again)
+
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        withdraw_thing(changing, "lamp-1")
+    for again in (False, True):
+        with pytest.raises(Fault, match="has been withdrawn"):
+            give(waiting[0], again=again)
+    with change(authority.db, authority.clock, OPERATOR) as changing:
+        readmit(changing, "lamp-1")
+    give(waiting[0], again=False)
+    with pytest.raises(Fault, match="has had a certificate"):
+        give(waiting[1], again=False)
+    give(waiting[1], again=True)

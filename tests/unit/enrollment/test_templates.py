@@ -27,6 +27,7 @@ from troth.journal.change import change
 from troth.policy.attachment import TargetKind
 from troth.registry.attachments import list_things_of
 from troth.registry.certificates import CertificateState, find_certificate
+from troth.registry.groups import add_member, create_group, list_groups_of
 from troth.registry.policies import Target, create_policy, find_policy, list_attached
 from troth.registry.things import Thing, create_thing, find_thing
 from troth.registry.types import create_type
@@ -172,6 +173,59 @@ def test_the_type_of_a_thing_that_exists(authority: TestAuthority, setting: str,
         assert refused.value.kind is Kind.CONFLICT
         return
     assert apply(authority, made(document)).type == type
+
+
+def grouped(setting: str | None = None) -> dict[str, Any]:
+    document = small()
+    document["Resources"]["thing"]["Properties"] |= {"ThingGroups": ["attic"], "BillingGroup": "paid"}
+    if setting is not None:
+        document["Resources"]["thing"]["OverrideSettings"] = {"ThingGroups": setting}
+    return document
+
+
+def groups_of(authority: TestAuthority, thing: str) -> list[str]:
+    with read(authority.db) as connection:
+        return list_groups_of(connection, thing)
+
+
+def new_groups(authority: TestAuthority, *names: str) -> None:
+    with change(authority.db, authority.clock, "operator:anna") as changing:
+        for name in names:
+            create_group(changing, name)
+
+
+def test_a_new_thing_is_put_into_the_groups_of_its_template(authority: TestAuthority) -> None:
+    with pytest.raises(Fault) as refused:
+        apply(authority, made(grouped()))
+    assert refused.value.kind is Kind.NOT_FOUND
+    new_groups(authority, "attic", "paid")
+    assert groups_of(authority, apply(authority, made(grouped())).name) == ["attic", "paid"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "groups"),
+    [
+        (None, ["cellar"]),
+        ("DO_NOTHING", ["cellar"]),
+        ("REPLACE", ["attic", "paid"]),
+        ("MERGE", ["attic", "cellar", "paid"]),
+        ("FAIL", None),
+    ],
+)
+def test_the_groups_of_a_thing_that_exists(
+    authority: TestAuthority, setting: str | None, groups: list[str] | None
+) -> None:
+    new_groups(authority, "attic", "cellar", "paid")
+    authority.thing("lamp-1", attributes={"place": "attic"})
+    with change(authority.db, authority.clock, "operator:anna") as changing:
+        add_member(changing, "cellar", "lamp-1")
+    if groups is None:
+        with pytest.raises(Fault) as refused:
+            apply(authority, made(grouped(setting)))
+        assert refused.value.kind is Kind.CONFLICT
+        return
+    apply(authority, made(grouped(setting)))
+    assert groups_of(authority, "lamp-1") == groups
 
 
 def test_a_type_that_does_not_exist_is_refused(authority: TestAuthority) -> None:

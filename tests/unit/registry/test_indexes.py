@@ -21,6 +21,7 @@ from troth.registry.certificates import (
     get_certificate,
 )
 from troth.registry.decisions import list_decisions
+from troth.registry.groups import list_ancestors, list_groups, list_groups_of, list_members
 from troth.registry.inventory import Search, list_certificates
 from troth.registry.issuers import find_issuer, get_issuer
 from troth.registry.policies import (
@@ -64,6 +65,12 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
     "issuer of a purpose": lambda c: get_issuer(c, Purpose.DEVICES),
     "principal's certificate": lambda c: c.execute(_CERTIFICATE, {"certificate_id": ID}).all(),
     "what is attached to a principal": lambda c: c.execute(_ATTACHED, {"certificate_id": ID}).all(),
+    "groups": lambda c: list_groups(c, "x"),
+    "groups below one": lambda c: list_groups(c, "x", parent="y"),
+    "groups above one": lambda c: list_ancestors(c, "x"),
+    "groups of a thing": lambda c: list_groups_of(c, "x"),
+    "things in a group": lambda c: list_members(c, "x", "y"),
+    "policies of a group": lambda c: list_attached(c, Target(TargetKind.GROUP, "x")),
     "decisions": lambda c: list_decisions(c, denied=True, after=5),
     "journal forwards": lambda c: list_after(c, 5),
     "journal backwards": lambda c: list_before(c, 5),

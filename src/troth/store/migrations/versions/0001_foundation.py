@@ -20,6 +20,7 @@ _Kind = sa.types.TypeEngine[Any]
 def upgrade() -> None:
     _journal()
     _things()
+    _groups()
     _policies()
     _issuers()
     _certificates()
@@ -106,6 +107,41 @@ def _things() -> None:
         _foreign("things", "type", "thing_types.name"),
     )
     _index("things", "type", "name")
+
+
+def _groups() -> None:
+    op.create_table(
+        "thing_groups",
+        _required("name", NAME),
+        _optional("parent", NAME),
+        _required("depth", sa.Integer()),
+        _required("description", sa.Text()),
+        _required("attributes", sa.Text()),
+        _required("version", sa.Integer()),
+        _required("created_at", sa.BigInteger()),
+        _required("updated_at", sa.BigInteger()),
+        _primary("thing_groups", "name"),
+        _foreign("thing_groups", "parent", "thing_groups.name"),
+    )
+    _index("thing_groups", "parent", "name")
+    op.create_table(
+        "group_ancestors",
+        _required("group", NAME),
+        _required("ancestor", NAME),
+        _primary("group_ancestors", "group", "ancestor"),
+        _foreign("group_ancestors", "group", "thing_groups.name"),
+        _foreign("group_ancestors", "ancestor", "thing_groups.name"),
+    )
+    op.create_table(
+        "group_members",
+        _required("thing", NAME),
+        _required("group", NAME),
+        _required("added_at", sa.BigInteger()),
+        _primary("group_members", "thing", "group"),
+        _foreign("group_members", "thing", "things.name"),
+        _foreign("group_members", "group", "thing_groups.name"),
+    )
+    _index("group_members", "group", "thing")
 
 
 def _policies() -> None:
@@ -306,7 +342,7 @@ def _connections() -> None:
         _required("action", sa.String(64)),
         _required("outcome", sa.String(32)),
         _required("reason", sa.String(128)),
-        _required("count", sa.BigInteger()),
+        _required("count", NUMBER),
         _primary("decision_counts", "action", "outcome", "reason"),
     )
 
