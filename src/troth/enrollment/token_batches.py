@@ -4,11 +4,9 @@ Only their digests are kept. Whoever is cut off in the middle gives the list aga
 only if it is revoked, since nobody has seen the rest.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
-
-from sqlalchemy import insert
 
 from troth.authority.derive import read_profile
 from troth.enrollment import tables
@@ -18,12 +16,10 @@ from troth.journal.change import Change
 from troth.keys.randomness import random_id, random_token
 from troth.limits import DEFAULT, TOKENS_PER_CHANGE_MAX, Limits
 from troth.registry.profiles import get_profile
-from troth.registry.things import create_thing, find_things, no_thing
+from troth.registry.things import create_things, find_things, no_thing
 from troth.x509.profiles import SubjectRule
 
 TOKENS_CREATED: Final = "tokens.created"
-
-_ADD: Final = insert(tables.tokens)
 
 
 def create_tokens(
@@ -42,11 +38,12 @@ def create_tokens(
     if len(things) > TOKENS_PER_CHANGE_MAX:
         raise Bug("more tokens than one change makes")
     _check(change, ttl, profile, limits)
-    there = find_things(change.connection, set(things))
-    outcomes = [_try(change, thing, ttl, profile, there, creates=creates) for thing in things]
+    refused = _missing(change, things, creates=creates)
+    ends = change.at + ttl
+    outcomes = [refused.get(thing) or _make(change, thing, profile, ends) for thing in things]
     made = [each for each in outcomes if isinstance(each, NewToken)]
     if made:
-        change.execute(_ADD, [_values(each) for each in made])
+        change.insert(tables.tokens, [_row(each) for each in made])
         change.record(
             TOKENS_CREATED,
             made[0].token.token_id,
@@ -65,32 +62,29 @@ def _check(change: Change, ttl: timedelta, profile: str, limits: Limits) -> None
         raise Fault(Kind.TOO_LARGE, f"a token may live for at most {days} days", hint="give a shorter --ttl")
 
 
-def _try(
-    change: Change, thing: str, ttl: timedelta, profile: str, there: set[str], *, creates: bool
-) -> NewToken | Fault:
-    if thing not in there:
-        if not creates:
-            return no_thing(thing)
-        try:
-            create_thing(change, thing)
-        except Fault as fault:
-            return fault
-        there.add(thing)
-    token = Token(random_id(), thing, profile, change.at, change.at + ttl, None, None, None, change.actor)
+def _missing(change: Change, things: Sequence[str], *, creates: bool) -> Mapping[str, Fault]:
+    """Return why there is no token for those things that are not there, made now where that is wanted and can be."""
+    there = find_things(change.connection, set(things))
+    missing = [thing for thing in dict.fromkeys(things) if thing not in there]
+    return create_things(change, missing) if creates else {thing: no_thing(thing) for thing in missing}
+
+
+def _make(change: Change, thing: str, profile: str, ends: datetime) -> NewToken:
+    token = Token(random_id(), thing, profile, change.at, ends, None, None, None, change.actor)
     return NewToken(token, random_token())
 
 
-def _values(made: NewToken) -> dict[str, object]:
+def _row(made: NewToken) -> tuple[object, ...]:
     token = made.token
-    return {
-        "id": token.token_id,
-        "digest": digest_of(made.secret),
-        "thing": token.thing,
-        "profile": token.profile,
-        "created_at": token.created_at,
-        "expires_at": token.expires_at,
-        "spent_at": None,
-        "intent_id": None,
-        "revoked_at": None,
-        "created_by": token.created_by,
-    }
+    return (
+        token.token_id,
+        digest_of(made.secret),
+        token.thing,
+        token.profile,
+        token.created_at,
+        token.expires_at,
+        token.spent_at,
+        token.intent_id,
+        token.revoked_at,
+        token.created_by,
+    )

@@ -84,6 +84,22 @@ def update_thing(change: Change, name: str, type: str | None, attributes: Mappin
     return Thing(name, type, attributes, version, before.created_at, change.at)
 
 
+def create_things(change: Change, names: Collection[str]) -> dict[str, Fault]:
+    """Create things without type or attributes, none of which is there; return why some names cannot be (malformed)."""
+    refused: dict[str, Fault] = {}
+    for name in names:
+        try:
+            parse_thing_name(name)
+        except Fault as fault:
+            refused[name] = fault
+    new = [name for name in names if name not in refused]
+    if new:
+        change.insert(tables.things, [(name, None, {}, 1, change.at, change.at) for name in new])
+    for name in new:
+        change.record(THING_CREATED, name, thing=name, type=None, attributes={})
+    return refused
+
+
 def _checked(change: Change, type: str | None, attributes: Mapping[str, str]) -> dict[str, str]:
     checked = dict(parse_attribute(*pair) for pair in attributes.items())
     if len(checked) > THING_ATTRIBUTES_MAX:

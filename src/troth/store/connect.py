@@ -24,6 +24,8 @@ BEGIN: Final = "troth_begin"
 _BEGIN_READ: Final = ("PRAGMA query_only=ON", "BEGIN")
 _BEGIN_WRITE: Final = ("PRAGMA query_only=OFF", "BEGIN IMMEDIATE")
 _KEPT_OPEN: Final = 4
+CACHE_KIB_MAX: Final = 16_384
+"""Pages that an SQLite connection keeps, as they are used: rows with random keys touch many of them in one change."""
 
 POSTGRESQL_ARGUMENTS: Final[dict[str, str | int]] = {
     "application_name": "troth",
@@ -122,6 +124,7 @@ def open_sqlite(path: Path) -> sqlite3.Connection:
         (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB_MAX}")
     except BaseException:
         connection.close()
         raise

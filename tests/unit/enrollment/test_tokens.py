@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 from tests.fixtures.issuance import entries
 
+from troth.enrollment.token_batches import create_tokens
 from troth.enrollment.tokens import (
     NewToken,
     TokenState,
@@ -17,6 +18,7 @@ from troth.enrollment.tokens import (
 from troth.errors import Fault, Kind
 from troth.journal.change import change
 from troth.limits import DEFAULT, Limits
+from troth.registry.things import get_thing
 from troth.store.read import read
 from troth.testing.authority import TestAuthority
 from troth.testing.clock import FakeClock
@@ -118,3 +120,23 @@ def test_tokens_are_listed_page_by_page(authority: TestAuthority) -> None:
         assert [token.token_id for token in (*first, *rest)] == made
         assert {token.thing for token in list_tokens(connection, thing="lamp-1")} == {"lamp-1"}
         assert list_tokens(connection, thing="lamp-9") == []
+
+
+def test_a_list_makes_each_thing_once_and_tells_the_names_that_cannot_be(authority: TestAuthority) -> None:
+    authority.thing("there")
+    names = ["new", "there", "no name", "new", "other"]
+    with change(authority.db, authority.clock, "operator:anna") as changing:
+        outcomes = create_tokens(changing, names, QUARTER, creates=True)
+    assert [each.kind if isinstance(each, Fault) else each.token.thing for each in outcomes] == [
+        "new",
+        "there",
+        Kind.MALFORMED,
+        "new",
+        "other",
+    ]
+    made = [entry.subject for entry in entries(authority.db, "thing.created")]
+    assert sorted(made) == ["new", "other", "there"]
+    with read(authority.db) as connection:
+        assert {token.thing for token in list_tokens(connection)} == {"new", "there", "other"}
+        lone = get_thing(connection, "new")
+    assert (lone.type, lone.attributes, lone.version) == (None, {}, 1)
