@@ -18,9 +18,10 @@ from troth.cli.device_options import (
 from troth.cli.output import answer, say
 from troth.clock import SystemClock, parse_duration
 from troth.device.connection import ConnectionFault
-from troth.device.identity import open_identity
+from troth.device.identity import Identity, open_identity
 from troth.device.mqtt import Client, connect
-from troth.device.queue import Queue
+from troth.device.queue import Queue, Seal
+from troth.device.readings import send_waiting, signing
 from troth.device.waiting import Wait
 from troth.errors import Fault, Kind
 from troth.limits import DEFAULT
@@ -36,6 +37,9 @@ def publish(
     queue: Annotated[
         bool, typer.Option("--queue", help="Put it on the disk; `troth device run` sends it when the home is there.")
     ] = False,
+    signed: Annotated[
+        bool, typer.Option("--signed", help="Sign it with this device's key, with its number, time, topic and thing.")
+    ] = False,
     lines: Annotated[
         bool, typer.Option("--lines", help="Each line of standard input is a message, until its end; with --queue.")
     ] = False,
@@ -45,16 +49,19 @@ def publish(
 ) -> None:
     """Send one message over mutual TLS, or queue it."""
     if lines:
-        _queue_lines(identity, topic, retain=retain, queue=queue, as_json=as_json)
+        _queue_lines(identity, topic, retain=retain, queue=queue, signed=signed, as_json=as_json)
         return
     if (message is None) == (file is None):
         raise Fault(Kind.MALFORMED, "say what to send", hint="give either --message TEXT or --file FILE (- is stdin)")
     payload = message.encode() if message is not None else read_file(file or STANDARD, DEFAULT.packet_bytes)
-    if queue:
-        with Queue(open_identity(identity).path) as waiting:
-            _queue(waiting, topic, payload, retain=retain, as_json=as_json)
-        return
     opened = open_identity(identity)
+    if queue:
+        with Queue(opened.path) as waiting:
+            _queue(waiting, topic, payload, retain=retain, seal=_seal(opened, signed), as_json=as_json)
+        return
+    if signed:
+        _publish_signed(opened, topic, payload, retain=retain, client_id=client_id, as_json=as_json)
+        return
     with connect(opened, SystemClock(), client_id=client_id) as client:
         try:
             client.publish(topic, payload, qos=qos, retain=retain)
@@ -95,16 +102,39 @@ def subscribe(
         raise Fault(Kind.UNAVAILABLE, f"{came} of {count} messages came within {timeout}")
 
 
-def _queue_lines(identity: Path, topic: str, *, retain: bool, queue: bool, as_json: bool) -> None:
+def _publish_signed(
+    opened: Identity, topic: str, payload: bytes, *, retain: bool, client_id: str | None, as_json: bool
+) -> None:
+    """Put it behind what waits, and send all of that: readings come in the order of their numbers, or not at all."""
+    with Queue(opened.path) as waiting:
+        reading = waiting.add(topic, payload, SystemClock().now(), retain=retain, seal=signing(opened))
+        with connect(opened, SystemClock(), client_id=client_id) as client:
+            try:
+                sent = send_waiting(waiting, client, reading.sequence)
+            except ConnectionFault as fault:
+                raise _thrown_out(fault, f"publish to {topic!r}") from fault
+    value = {"topic": topic, "bytes": len(reading.payload), "qos": 1, "retain": retain, "sequence": reading.sequence}
+    text = f"published {len(reading.payload)} bytes to {topic}, signed as number {reading.sequence}"
+    before = f", after {sent - 1} that waited" if sent > 1 else ""
+    answer(value, text + before, as_json=as_json)
+
+
+def _seal(opened: Identity, signed: bool) -> Seal | None:
+    return signing(opened) if signed else None
+
+
+def _queue_lines(identity: Path, topic: str, *, retain: bool, queue: bool, signed: bool, as_json: bool) -> None:
     if not queue:
         raise Fault(Kind.MALFORMED, "lines can be queued, and not sent at once", hint="add --queue")
-    with Queue(open_identity(identity).path) as waiting:
+    opened = open_identity(identity)
+    seal = _seal(opened, signed)
+    with Queue(opened.path) as waiting:
         while line := sys.stdin.buffer.readline(DEFAULT.packet_bytes):
-            _queue(waiting, topic, line.removesuffix(b"\n"), retain=retain, as_json=as_json)
+            _queue(waiting, topic, line.removesuffix(b"\n"), retain=retain, seal=seal, as_json=as_json)
 
 
-def _queue(waiting: Queue, topic: str, payload: bytes, *, retain: bool, as_json: bool) -> None:
-    reading = waiting.add(topic, payload, SystemClock().now(), retain=retain)
+def _queue(waiting: Queue, topic: str, payload: bytes, *, retain: bool, seal: Seal | None, as_json: bool) -> None:
+    reading = waiting.add(topic, payload, SystemClock().now(), retain=retain, seal=seal)
     value = {"topic": topic, "bytes": len(payload), "retain": retain, "sequence": reading.sequence}
     answer(value, f"queued {len(payload)} bytes to {topic} as number {reading.sequence}", as_json=as_json)
 

@@ -88,11 +88,14 @@ class Link:
         if request.keep_alive_s:
             self._tasks.append(asyncio.create_task(self._keep_alive(request.keep_alive_s)))
 
-    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[Packet]:
-        """Send a message with QoS 1 and return what is done when the server has taken it over."""
+    def send(self, topic: str, payload: bytes, *, retain: bool = False, again: bool = False) -> asyncio.Future[Packet]:
+        """Send a message with QoS 1 and return what is done when the server has taken it over.
+
+        `again` says that it may have been sent before.
+        """
         packet_id = self._next_packet_id()
         answer = self._expect(Puback, packet_id)
-        self._write(build_publish(topic, payload, qos=1, retain=retain, packet_id=packet_id))
+        self._write(build_publish(topic, payload, qos=1, retain=retain, packet_id=packet_id, dup=again))
         return answer
 
     async def acknowledged(self, sent: asyncio.Future[Packet]) -> None:

@@ -31,6 +31,8 @@ class Sender:
     def __init__(self, queue: Queue, connector: Connector, tell: Tell) -> None:
         self._queue, self._connector, self._tell = queue, connector, tell
         self._rung = asyncio.Event()
+        self._sent = 0
+        """The highest number that may have been sent before, by this process or one before it."""
         self._suspect = 0
         """The number of the reading that is sent alone; 0: none is."""
         self._ended_on_it = 0
@@ -38,12 +40,14 @@ class Sender:
     async def run(self) -> None:
         """Send until cancelled. Raises `Fault` (conflict) when another process sends already."""
         with self._listening():
+            self._sent = (await asyncio.to_thread(self._queue.depth)).last
             while True:
                 link = await self._connector.link()
                 flight: _Flight = deque()
                 try:
                     await self._send_by(link, flight)
                 except Fault as fault:
+                    self._sent = max([self._sent, *(reading.sequence for reading, _ in flight)])
                     await self._settle(flight)
                     await self._look_into(flight, fault)
 
@@ -58,7 +62,9 @@ class Sender:
             room = (1 if self._suspect else DEVICE_QUEUE_IN_FLIGHT_MAX) - len(flight)
             behind = flight[-1][0].sequence if flight else 0
             for reading in await self._next(room, behind):
-                flight.append((reading, link.send(reading.topic, reading.payload, retain=reading.retain)))
+                again = reading.sequence <= self._sent
+                sent = link.send(reading.topic, reading.payload, retain=reading.retain, again=again)
+                flight.append((reading, sent))
                 reached(DevicePoint.SENT)
             await link.flushed()
             if flight:
