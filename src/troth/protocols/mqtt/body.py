@@ -116,7 +116,7 @@ def _unsubscribe(body: bytes) -> Unsubscribe:
 
 
 def _packet_id(body: bytes) -> int:
-    packet_id = int.from_bytes(body)
+    packet_id = body[0] << 8 | body[1]
     if not packet_id:
         raise breach("a packet identifier is 0")
     return packet_id

@@ -117,6 +117,8 @@ def _reason(fields: Fields, packet_type: PacketType, place: Place) -> tuple[Reas
 
 def _answer(packet_type: PacketType, make: type[_Answer]) -> _Parser:
     def parse(body: bytes) -> _Answer:
+        if len(body) == 2 and (packet_id := body[0] << 8 | body[1]):
+            return make(packet_id)
         fields = Fields(body)
         return make(fields.packet_id(), *_reason(fields, packet_type, Place.ANSWER))
 

@@ -1,11 +1,14 @@
 """The data types that packets are made of, read strictly (section 1.5 of either standard). Knows no packet."""
 
 from collections.abc import Callable
+from typing import Final
 
 from troth.errors import Kind, PeerFault
 from troth.protocols.mqtt.faults import breach
 from troth.protocols.mqtt.header import parse_length
 from troth.protocols.mqtt.topics import filter_problem, topic_problem
+
+_ENDS: Final = "a packet ends inside one of its fields"
 
 
 def parse_text(raw: bytes) -> str:
@@ -31,18 +34,18 @@ class Fields:
         self._body = body
         self._at = 0
 
-    @property
-    def at(self) -> int:
-        """How many bytes are taken."""
-        return self._at
-
     def octets(self, count: int) -> bytes:
         """Take `count` bytes."""
         start = self._at
-        self._at = start + count
-        if self._at > len(self._body):
-            raise PeerFault(Kind.MALFORMED, "a packet ends inside one of its fields")
-        return self._body[start : self._at]
+        self._at = stop = start + count
+        if stop > len(self._body):
+            raise PeerFault(Kind.MALFORMED, _ENDS)
+        return self._body[start:stop]
+
+    def octet(self) -> int:
+        """Take one byte, where `more` has told that there is one."""
+        self._at += 1
+        return self._body[self._at - 1]
 
     def number(self, size: int) -> int:
         """Take a number of `size` bytes."""
@@ -52,13 +55,19 @@ class Fields:
         """Take a number in as few bytes as it needs (section 1.5.5 of 5.0)."""
         header = parse_length(self._body, self._at)
         if header is None:
-            raise PeerFault(Kind.MALFORMED, "a packet ends inside one of its fields")
+            raise PeerFault(Kind.MALFORMED, _ENDS)
         value, self._at = header
         return value
 
     def binary(self) -> bytes:
         """Take bytes with their number before them."""
-        return self.octets(self.number(2))
+        body, start = self._body, self._at + 2
+        if start > len(body):
+            raise PeerFault(Kind.MALFORMED, _ENDS)
+        self._at = stop = start + (body[start - 2] << 8 | body[start - 1])
+        if stop > len(body):
+            raise PeerFault(Kind.MALFORMED, _ENDS)
+        return body[start:stop]
 
     def text(self) -> str:
         """Take a text."""

@@ -87,6 +87,9 @@ LENGTHS: Final[Mapping[Version, Mapping[PacketType, tuple[int, int]]]] = Mapping
 """The least and the greatest remaining length of each packet in bytes: another is refused before it is waited for."""
 
 
+_SHORT: Final = tuple(bytes((length,)) for length in range(0x80))
+
+
 def parse_length(data: bytes, at: int) -> tuple[int, int] | None:
     """Read a length at `at`; return it and where it ends, or None when bytes are missing.
 
@@ -112,6 +115,8 @@ def parse_length(data: bytes, at: int) -> tuple[int, int] | None:
 
 def render_length(length: int) -> bytes:
     """Write a length of 0 to `MQTT_REMAINING_LENGTH_MAX` in as few bytes as it takes (section 2.2.3)."""
+    if length < 0x80:  # most are
+        return _SHORT[length]
     out = bytearray()
     while length > 0x7F:
         out.append(length & 0x7F | 0x80)

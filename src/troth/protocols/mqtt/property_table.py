@@ -5,6 +5,8 @@ One table for both directions. Knows no packet but by the name of where properti
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from itertools import compress
+from operator import is_not
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -90,11 +92,8 @@ class Property(NamedTuple):
     name: str
     type: _Type
     places: tuple[Place, ...]
-
-    @property
-    def repeats(self) -> bool:
-        """Whether it may come more than once."""
-        return self.name in {"user_properties", "subscription_ids"}
+    repeats: bool = False
+    """It may come more than once."""
 
 
 TABLE: Final = (
@@ -103,7 +102,7 @@ TABLE: Final = (
     Property(0x03, "content_type", _TEXT, _MESSAGE),
     Property(0x08, "response_topic", _TOPIC, _MESSAGE),  # [MQTT-3.3.2-13, 3.3.2-14]
     Property(0x09, "correlation_data", _BINARY, _MESSAGE),
-    Property(0x0B, "subscription_ids", _LENGTH_NOT_0, (Place.TO_CLIENT, Place.SUBSCRIBE)),
+    Property(0x0B, "subscription_ids", _LENGTH_NOT_0, (Place.TO_CLIENT, Place.SUBSCRIBE), repeats=True),
     Property(0x11, "session_expiry_s", _FOUR, (_C, _K, Place.CLIENT_LEAVES)),
     Property(0x12, "assigned_client_id", _TEXT, (_K,)),
     Property(0x13, "server_keep_alive_s", _TWO, (_K,)),
@@ -120,7 +119,7 @@ TABLE: Final = (
     Property(0x23, "topic_alias", _TWO, (Place.TO_SERVER, Place.TO_CLIENT)),  # 0 has a reason code of its own
     Property(0x24, "maximum_qos", _BYTE, (_K,)),
     Property(0x25, "retain_available", _FLAG, (_K,)),
-    Property(0x26, "user_properties", _PAIR, tuple(Place)),
+    Property(0x26, "user_properties", _PAIR, tuple(Place), repeats=True),
     Property(0x27, "maximum_packet_size", _FOUR_NOT_0, (_C, _K)),
     Property(0x28, "wildcard_subscription_available", _FLAG, (_K,)),
     Property(0x29, "subscription_identifier_available", _FLAG, (_K,)),
@@ -155,6 +154,7 @@ def _takers(place: Place) -> Mapping[int, tuple[int, bool, Callable[[Fields], An
 
 _TAKERS: Final = MappingProxyType({place: _takers(place) for place in Place})
 _ABSENT: Final = tuple(NO_PROPERTIES)
+_new: Final = tuple.__new__  # as for each message
 
 
 def take_properties(fields: Fields, place: Place) -> Properties:
@@ -176,7 +176,7 @@ def parse_properties(raw: bytes, place: Place) -> Properties:
     count = 0
     while fields.more():
         # An identifier is a number of any length, and all that there are take one byte (section 2.2.2.2).
-        identifier = fields.number(1)
+        identifier = fields.octet()
         known = takers.get(identifier)
         if known is None:
             raise PeerFault(Kind.MALFORMED, f"the property 0x{identifier:02x} does not belong in {place}")
@@ -195,24 +195,34 @@ def parse_properties(raw: bytes, place: Place) -> Properties:
             values[index] = value
     for index, several in repeated.items():
         values[index] = tuple(several)
-    return Properties._make(values)
+    return _new(Properties, values)
+
+
+def _putters(place: Place) -> tuple[tuple[int, int, bool, Callable[[Any], bytes] | None], ...]:
+    rows = sorted(TABLE, key=lambda row: Properties._fields.index(row.name))
+    return tuple(
+        (index, row.identifier, row.repeats, row.type.put if place in row.places else None)
+        for index, row in enumerate(rows)
+    )
+
+
+_PUTTERS: Final = MappingProxyType({place: _putters(place) for place in Place})
 
 
 def render_properties(properties: Properties, place: Place) -> bytes:
     """Write properties with their length before them. Raises `OurFault` (malformed) for what may not stand there."""
     if properties is NO_PROPERTIES:
         return b"\0"
-    out = bytearray()
     values: tuple[Any, ...] = properties
-    for row, value in zip(_WRITTEN, values, strict=True):
-        if value is None or value == ():
-            continue
-        if place not in row.places or (place is Place.SUBSCRIBE and row.identifier == 0x0B and len(value) > 1):
-            raise OurFault(Kind.MALFORMED, f"{row.name} does not belong in {place}")
-        for each in value if row.repeats else (value,):
-            out.append(row.identifier)
-            out += row.type.put(each)
+    parts: list[bytes] = []
+    for index, identifier, repeats, put in compress(_PUTTERS[place], map(is_not, values, _ABSENT)):
+        value = values[index]
+        if put is None or (place is Place.SUBSCRIBE and identifier == 0x0B and len(value) > 1):
+            raise OurFault(Kind.MALFORMED, f"{Properties._fields[index]} does not belong in {place}")
+        head = bytes((identifier,))
+        if repeats:
+            parts += [head + put(each) for each in value]
+        else:
+            parts.append(head + put(value))
+    out = b"".join(parts)
     return render_length(len(out)) + out
-
-
-_WRITTEN: Final = tuple(sorted(TABLE, key=lambda row: Properties._fields.index(row.name)))

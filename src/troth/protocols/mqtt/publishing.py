@@ -39,15 +39,27 @@ def convert(
 ) -> bytes:
     """Write a message that was read anew: in `version`, with `properties` in place of its own, under `topic` if given.
 
-    Its QoS, flags and packet identifier stay, and its payload is copied once. Raises `OurFault` as `build_publish`.
+    Its QoS, flags and packet identifier stay, its topic and payload are copied as they came. Raises `OurFault` as
+    `build_publish`.
     """
-    head = encoding.topic(packet.topic if topic is None else topic)
-    if packet.qos:
-        head += packet.packet_id.to_bytes(2)
-    head += _properties(properties, version)
-    raw, at = packet.raw, packet.payload_at
+    raw, _, qos, _, packet_id, at, _ = packet
+    start = 2
+    while raw[start - 1] > 0x7F:
+        start += 1
+    name = raw[start + 2 : start + 2 + (raw[start] << 8 | raw[start + 1])]
+    if topic is None and name:
+        # What stands before the properties is the same in both versions.
+        head = raw[start : start + len(name) + (4 if qos else 2)]
+    else:
+        head = encoding.topic(packet.topic if topic is None else topic)
+        if qos:
+            head += packet_id.to_bytes(2)
+    if version is Version.MQTT_5 and properties is NO_PROPERTIES:
+        head += b"\0"
+    else:
+        head += _properties(properties, version)
     length = encoding.remaining_length(PacketType.PUBLISH, len(head) + len(raw) - at)
-    return b"".join((raw[:1], render_length(length), head, memoryview(raw)[at:]))
+    return b"".join((raw[:1], render_length(length), head, raw[at:]))
 
 
 def _properties(properties: Properties, version: Version) -> bytes:

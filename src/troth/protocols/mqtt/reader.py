@@ -21,6 +21,7 @@ from troth.protocols.mqtt.publishes import Publishes, Publishes3, Publishes5, na
 from troth.protocols.mqtt.reason_codes import ReasonCode
 
 _OPEN: Final = State.OPEN
+_PUBLISH: Final = int(PacketType.PUBLISH)
 _PLACES: Final = MappingProxyType({Role.SERVER: Place.TO_SERVER, Role.CLIENT: Place.TO_CLIENT})
 # A CONNECT of either version begins with these bytes and its level.
 _CONNECT_NAME: Final = b"\x00\x04MQTT"
@@ -142,6 +143,11 @@ class Reader:
         """
         return self._version
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes kept of an unfinished packet."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[Packet]:
         """Take what has come and return the packets that are now whole, in order.
 
@@ -172,7 +178,7 @@ class Reader:
         """Append every whole packet of `data`; return where the unfinished one begins, and know how long it must be."""
         at, end = 0, len(data)
         while True:
-            if self._state is _OPEN:
+            if at < end and data[at] >> 4 == _PUBLISH and self._state is _OPEN:
                 at = self._publishes.read(data, at, packets)
             if at == end:
                 return at
@@ -180,11 +186,14 @@ class Reader:
             if entry is None:
                 raise self._refusal(data[at])
             packet_type, state, shortest, longest, parse = entry
-            header = parse_length(data, at + 1)
-            if header is None:
-                self._wanted = end - at + 1
-                return at
-            length, body = header
+            if at + 1 < end and data[at + 1] < 0x80:  # most lengths are short
+                length, body = data[at + 1], at + 2
+            else:
+                header = parse_length(data, at + 1)
+                if header is None:
+                    self._wanted = end - at + 1
+                    return at
+                length, body = header
             stop = body + length
             if not shortest <= length <= longest:
                 raise PeerFault(Kind.MALFORMED, f"{packet_type.name} cannot have a length of {length}")
