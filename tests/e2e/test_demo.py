@@ -37,6 +37,8 @@ REFUSALS = {
         "gateway": "subscribe.denied: policy, subscribe.denied: policy",
     },
     "fish-tank-wills-as-thermostat": {"impostor": "CONNACK 5", "gateway": "connection.refused: will-denied"},
+    "altered-reading": {"impostor": "closed", "gateway": "publish.denied: reading-altered"},
+    "replayed-reading": {"impostor": "closed", "gateway": "publish.denied: reading-replayed"},
     "revoked-while-connected": {"impostor": "closed", "gateway": "session.closed: certificate-revoked"},
     "revoked-reconnects": {"impostor": "CONNACK 5", "gateway": "connection.refused: certificate-revoked"},
 }
@@ -114,7 +116,7 @@ def test_every_case_comes_out_as_expected_at_both_ends(tmp_path: Path) -> None:
         check_fake_home(cases[case_id])
     for case_id in AT_THE_GATEWAY:
         check_gateway(cases[case_id])
-    assert re.search(rf"case +expected +observed +ok.*{ORDER[-1]} .*18 of 18 cases", done.stdout, re.DOTALL)
+    assert re.search(rf"case +expected +observed +ok.*{ORDER[-1]} .*20 of 20 cases", done.stdout, re.DOTALL)
     assert done.stderr == ""
     assert list(folder.iterdir()) == []
     assert processes_of(folder) == []
@@ -185,7 +187,7 @@ def test_a_gateway_that_lets_all_in_or_turns_all_away_fails_it(tmp_path: Path) -
         if case_id in FISH_TANK:
             assert observed["twin"] == LET_IN
             assert observed["impostor"] != REFUSALS[case_id]["impostor"]
-        elif not case_id.startswith("revoked-"):
+        elif not case_id.startswith("revoked-") and not case_id.endswith("-reading"):
             # Refused as it must be, and that is not enough.
             assert observed == {**REFUSALS[case_id], "twin": "CONNACK 5"}
     assert "but its message arrived" in cases["fish-tank-publishes-as-thermostat"]["observed"]["impostor"]

@@ -134,6 +134,20 @@ CASES: Final[tuple[Case, ...]] = (
         "CONNACK 5",
         "connection.refused: will-denied",
     ),
+    _at_the_gateway(
+        "altered-reading",
+        "somebody on the thermostat's own connection sends its signed reading, with another temperature in it",
+        "TLS proved the wire and not what went into it. The reading's signature is of its bytes, and of no others.",
+        "closed",
+        "publish.denied: reading-altered",
+    ),
+    _at_the_gateway(
+        "replayed-reading",
+        "a signed reading that has arrived before is sent once more, every byte of it true",
+        "Each reading has a number that counts once. Yesterday's temperature is no news today.",
+        "closed",
+        "publish.denied: reading-replayed",
+    ),
     Case(
         "revoked-while-connected",
         "the thermostat is stolen; its certificate is revoked while the thief is connected with it",

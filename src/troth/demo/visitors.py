@@ -12,6 +12,7 @@ from cryptography import x509
 
 from troth.clock import Clock
 from troth.demo.cases import LET_IN
+from troth.demo.policies import WHAT_DEVICES_SAY
 from troth.device.connack import Refused
 from troth.device.connection import ConnectionFault, dial
 from troth.device.endpoint import Address
@@ -130,7 +131,7 @@ class HomeService:
 
     def subscribe(self) -> None:
         """Subscribe to what all devices say. Raises `Fault`."""
-        codes = self._client.subscribe([f"{HOME}/+/reading", f"{HOME}/+/status"])
+        codes = self._client.subscribe([f"{HOME}/+/{each}" for each in WHAT_DEVICES_SAY])
         if SUBSCRIPTION_REFUSED in codes:
             raise Fault(Kind.FORBIDDEN, "the home service may not subscribe to what devices say")
 
@@ -147,6 +148,10 @@ class HomeService:
     def heard(self, word: str) -> Publish | None:
         """Return the message with `word` in it if it has come."""
         return next((each for each in self._heard if word.encode() in each.payload), None)
+
+    def count(self, word: str) -> int:
+        """Return how many messages with `word` in them have come."""
+        return sum(word.encode() in each.payload for each in self._heard)
 
     def tell(self, topic: str, word: str) -> None:
         """Send a message with `word` in it. Raises `Fault`."""

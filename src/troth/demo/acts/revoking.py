@@ -1,4 +1,4 @@
-"""Act 8: a certificate is withdrawn while it is in use; and the thing that it was for comes back with another."""
+"""Act 9: a certificate is withdrawn while it is in use; and the thing that it was for comes back with another."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ SOON: Final = timedelta(seconds=1)
 def play(stage: Stage, service: HomeService) -> None:
     """Withdraw the thermostat's certificate, and give it another."""
     stage.narrator.act(
-        "Act 8. Withdrawn means now",
+        "Act 9. Withdrawn means now",
         "The thermostat is stolen, key and all. Its certificate looks as good as ever; so the home takes it back.",
         "Every gateway follows the journal of changes, and closes the connections that a change touches.",
         "The twins are the fish tank, connected all the while, and another certificate of the same thermostat.",
