@@ -59,6 +59,8 @@ class Reason(StrEnum):
     KICKED = "kicked"
     """Somebody who may wanted the session ended; its client can come again at once."""
     SLOW_READER = "slow-reader"
+    MEMORY_HELD = "memory-held"
+    """Memory of the worker was short, and it had held on to its share longest."""
     KEEP_ALIVE = "keep-alive-timeout"
     SHUTDOWN = "shutdown"
     INTERNAL = "internal-error"

@@ -19,6 +19,7 @@ from troth.gateway.control import Control
 from troth.gateway.first_connections import FirstConnections
 from troth.gateway.first_use import FirstUses
 from troth.gateway.mqtt.events import Events
+from troth.gateway.mqtt.flight import Flight
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.listener import Door
 from troth.gateway.mqtt.names import Names
@@ -94,6 +95,7 @@ class Gateway:
         self._desk = gate.desk
         self.readings = gate.readings
         self._seats = gate.seats
+        self._flight = gate.flight
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -153,6 +155,7 @@ class Gateway:
             await asyncio.sleep(TICK_S)
             self._control.tick()
             self._events.tick()
+            self._flight.tick()
             now_s, at = loop.time(), self._clock.now()
             for connection in self._roster:
                 connection.tick(now_s, at)
@@ -198,6 +201,7 @@ async def serve(
         roster=roster,
         upstream=upstream,
         seats=Seats(upstream, limits.connections_max),
+        flight=Flight(limits.in_flight_bytes_max),
         terms=Terms(names, limits, clock, options.drops_denied, options.envelopes, options.aws),
         report=Report(db, clock, worker, limits, Presence(clock, events.publish)),
         readings=readings,

@@ -92,6 +92,26 @@ def test_a_flood_of_those_who_never_say_connect_leaves_room(house: House, log: L
     assert house.live(house.thing(), small).is_alive()
 
 
+@pytest.mark.slow
+def test_who_holds_on_to_memory_makes_room_for_others(house: House, log: Log) -> None:
+    """Each begins a large packet and never ends it."""
+    small = house.gateway_with(in_flight_bytes_max=1024 * 1024)
+    lamp = house.thing()
+    topic = f"home/{name_of(lamp)}/x"
+    spy, honest = house.spy(topic), house.live(lamp, small)
+    holders = [house.live(house.thing(), small) for _ in range(8)]
+    for each in holders:
+        each.send(build_publish(topic, b"x" * 250 * 1024).raw[: 200 * 1024])
+    honest.publish(topic, b"x" * 100 * 1024, qos=1)
+    assert len(spy.message()[1]) == 100 * 1024
+    house.let_pass(2.2)
+    ended = [talk for talk in holders if log.of(talk, "session.closed")]
+    assert 3 <= len(ended) < len(holders)
+    assert {each["reason"] for talk in ended for each in log.of(talk, "session.closed")} == {"memory-held"}
+    assert all(talk.next() is None for talk in ended)
+    assert honest.is_alive()
+
+
 def test_who_says_connect_again_and_again_is_ended(house: House, log: Log) -> None:
     lamp = house.thing()
     talk = house.live(lamp)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from troth.gateway.admission import Admission
+from troth.gateway.mqtt.flight import Flight
 from troth.gateway.mqtt.provisioning import Desk
 from troth.gateway.mqtt.seats import Seats
 from troth.gateway.mqtt.terms import Terms
@@ -20,6 +21,7 @@ class Gate:
     roster: Roster
     upstream: Upstream
     seats: Seats
+    flight: Flight
     terms: Terms
     report: Report
     readings: Readings

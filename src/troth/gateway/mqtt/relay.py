@@ -106,6 +106,11 @@ class Relay:
         else:
             self._transport.resume_reading()
 
+    @property
+    def is_broker_slow(self) -> bool:
+        """Whether nothing is taken from the device because the broker takes no more."""
+        return self._broker_slow
+
     def tick(self, now_s: float) -> Ending | None:
         """About a second has passed: find what is dead, and keep the broker from taking the living for dead."""
         if self._heard or self._broker_slow:

@@ -14,6 +14,7 @@ import structlog
 from troth.errors import Fault, Kind
 from troth.gateway.first_connections import stranger_of
 from troth.gateway.grants import Peer
+from troth.gateway.mqtt.flight import FREE_BYTES, Share
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.live import Arrival, Live
 from troth.gateway.mqtt.opening import open_session
@@ -47,6 +48,7 @@ class Session(asyncio.Protocol):
 
     _denials: Denials
     _peer: Peer
+    _share: Share
     _transport: asyncio.Transport
 
     def __init__(self, gate: Gate) -> None:
@@ -82,7 +84,8 @@ class Session(asyncio.Protocol):
         self._stranger = stranger_of(tls, host)
         self._peer = Peer(tls.certificate_id, host, port, tls.server_name, tls.version.removeprefix("TLSv"))
         self._denials = Denials(self._gate.report, Who(random_id(), self._peer.address, self._peer.certificate_id))
-        self._transport.set_write_buffer_limits(high=self._gate.terms.limits.write_queue_bytes_max)
+        self._transport.set_write_buffer_limits(high=min(FREE_BYTES, self._gate.terms.limits.write_queue_bytes_max))
+        self._share = Share(self._gate.flight, self._transport, self._is_broker_slow, self.end)
         self._gate.roster.enter(self)
 
     def data_received(self, data: bytes) -> None:
@@ -99,6 +102,8 @@ class Session(asyncio.Protocol):
             self._take_early(packets, len(data))
         if fault is not None:
             self._take_fault(fault)
+        if self._share.is_counted or not packets:
+            self._note_held()
 
     def eof_received(self) -> None:
         """The device has said goodbye to TLS, and not to MQTT."""
@@ -111,11 +116,13 @@ class Session(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The device reads too slowly."""
+        self._note_held()
         if self._state is State.LIVE and self._live is not None:
             self._live.relay.device_slow(self._loop.time())
 
     def resume_writing(self) -> None:
         """The device has caught up."""
+        self._note_held()
         if self._state is State.LIVE and self._live is not None:
             self._live.relay.device_slow(None)
 
@@ -262,15 +269,29 @@ class Session(asyncio.Protocol):
 
     def _close(self, reason: Reason) -> None:
         self._enter(State.CLOSED)
+        self._share.note(0)
         self._gate.roster.leave(self)
         if self._live is not None:
             self._live.close(reason)
         if self._opening is not None and self._opening is not asyncio.current_task(self._loop):
             self._opening.cancel()
-        if reason is Reason.SLOW_READER:
+        if reason in {Reason.SLOW_READER, Reason.MEMORY_HELD}:
             self._transport.abort()
         else:
             self._transport.close()
+
+    def _is_broker_slow(self) -> bool:
+        return self._live is not None and self._live.relay.is_broker_slow
+
+    def _note_held(self) -> None:
+        if self._state is State.CLOSED:
+            return
+        held = self._reader.pending_bytes + self._transport.get_write_buffer_size()
+        if self._state is not State.LIVE:
+            held += self._early_bytes
+        elif self._live is not None:
+            held += self._live.exchange.held_back_bytes
+        self._share.note(held)
 
     def _enter(self, state: State) -> None:
         self._state = entered(self._state, state)

@@ -57,6 +57,7 @@ CONNACKS: Final[Mapping[Reason, ReasonCode]] = MappingProxyType(
         Reason.STATE_UNKNOWN: ReasonCode.SERVER_UNAVAILABLE,
         Reason.SHUTDOWN: ReasonCode.SERVER_UNAVAILABLE,
         Reason.TIMEOUT: ReasonCode.SERVER_UNAVAILABLE,
+        Reason.MEMORY_HELD: ReasonCode.QUOTA_EXCEEDED,
         Reason.TOO_MANY_CONNECTIONS: ReasonCode.QUOTA_EXCEEDED,
         Reason.TOO_MANY_ATTEMPTS: ReasonCode.CONNECTION_RATE_EXCEEDED,
     }
@@ -73,6 +74,7 @@ DISCONNECTS: Final[Mapping[Reason, ReasonCode | None]] = MappingProxyType(
         Reason.STATE_UNKNOWN: ReasonCode.SERVER_BUSY,
         Reason.RECEIVE_MAXIMUM: ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
         Reason.SLOW_READER: ReasonCode.QUOTA_EXCEEDED,
+        Reason.MEMORY_HELD: ReasonCode.QUOTA_EXCEEDED,
         Reason.KEEP_ALIVE: ReasonCode.KEEP_ALIVE_TIMEOUT,
         Reason.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
         Reason.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
