@@ -40,6 +40,7 @@ class Way(StrEnum):
     IDEVID = "idevid"
     CUSTOMER_CA = "customer-ca"
     CLAIM = "claim"
+    CERTIFICATE = "certificate"
     APPROVAL = "approval"
 
 
@@ -61,7 +62,9 @@ class KeyProtection(StrEnum):
 
 FOREIGN: Final = (Way.IDEVID, Way.CUSTOMER_CA)
 """The ways by a certificate of a registered CA of elsewhere."""
-_BY_CERTIFICATE: Final = frozenset((*FOREIGN, Way.CLAIM))
+_BY_CERTIFICATE: Final = frozenset((*FOREIGN, Way.CLAIM, Way.CERTIFICATE))
+_NAMING: Final = frozenset((Way.TOKEN, Way.CERTIFICATE))
+"""The ways that are one thing's by themselves."""
 _FACTS: Final = frozenset(("cn", "serial", "certificate", "request"))
 """What a name may be made of; all but the last are of the certificate that was shown."""
 
@@ -155,7 +158,7 @@ def parse_definition(text: str) -> Definition:
         table = TomlTable(tomllib.loads(text), document=_DOCUMENT)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Fault(Kind.MALFORMED, "the enrollment is not TOML", hint=str(error)) from error
-    described = [way for way in Way if way is not Way.TOKEN and way in table]
+    described = [way for way in Way if way not in _NAMING and way in table]
     definition = Definition(
         name=table.text("name"),
         profile=parse_policy_name(table.text("profile")),
@@ -269,13 +272,10 @@ def _check(definition: Definition) -> None:
             facts <= _FACTS, "thing.name", "is made of something unknown", f"use {{{'}, {'.join(sorted(_FACTS))}}}"
         )
         needs = facts - {"request"}
-        _require(
-            not needs or bool(_BY_CERTIFICATE & set(proofs)),
-            "thing.name",
-            "is made of a certificate that no proof shows",
-        )
+        shown = not needs or not _BY_CERTIFICATE.isdisjoint(proofs)
+        _require(shown, "thing.name", "is made of a certificate that no proof shows")
         _require(bool(facts), "thing.name", "is the same for all")
-    _require(rule.name is not None or Way.TOKEN in proofs, "thing.name", "is missing, and no proof names the thing")
+    _require(rule.name is not None or not _NAMING.isdisjoint(proofs), "thing.name", "is missing, and no proof names it")
     _require(
         rule.create or not (rule.type or rule.attributes or rule.policies), "thing", "says what no new thing will have"
     )

@@ -53,9 +53,17 @@ class CertificateClaim:
         shown = parse_certificate(self.der)
         # Locked, so that of two that come at the same instant with the same request the second finds the first.
         row = find_certificate(connection, certificate_id(shown), lock=lock)
-        if row is None or row.thing is None:
-            raise not_proven("no certificate of a thing of ours")
-        over_for = _require_in_force(connection, row, at)
+        if row is None:
+            raise not_proven("no certificate of ours")
+        over_for = require_in_force(connection, row, at)
+        if row.thing is None:
+            # Who holds its key may know what it is no good for.
+            raise Fault(
+                Kind.FORBIDDEN,
+                "a certificate that was issued for no thing is not renewed",
+                detail=f"certificate {row.certificate_id}, of profile {row.profile!r}",
+                hint="let the device be provisioned, or enroll it as a thing",
+            )
         _require_same_names(shown, request)
         evidence: dict[str, object] = {"certificate_id": row.certificate_id}
         if over_for > timedelta(0):
@@ -75,7 +83,7 @@ class CertificateClaim:
         begin_renewal(change, row, proof.thing, intent_id)
 
 
-def _require_in_force(connection: Connection, row: CertificateRow, at: datetime) -> timedelta:
+def require_in_force(connection: Connection, row: CertificateRow, at: datetime) -> timedelta:
     """Return for how long the certificate has been over; zero or less when it is not."""
     issuer = find_issuer(connection, row.issuer_id)
     if issuer is None or issuer.purpose is not Purpose.DEVICES or not issuer.is_trusted:
@@ -121,6 +129,9 @@ def _earlier(connection: Connection, row: CertificateRow, at: datetime, request:
     """Return the intent that this certificate and this request have led to, unless nothing can come of it any more."""
     for intent in reversed(find_requested(connection, [request.digest])):
         if intent.method != METHOD or intent.proof.get("certificate_id") != row.certificate_id:
+            continue
+        if "enrollment" in intent.proof:
+            # Not a renewal: another certificate, by an enrollment that takes this one for a proof.
             continue
         if intent.state is IntentState.PREPARED:
             return intent.intent_id

@@ -17,6 +17,7 @@ from troth.enrollment.definitions import Definition, Way
 from troth.enrollment.enrollments import get_enrollment
 from troth.enrollment.newcomers import find_binding, require_own
 from troth.enrollment.presented import Presented
+from troth.enrollment.proofs.certificate_way import CertificateWay
 from troth.enrollment.proofs.claim import Approval, Newcomer, Proof, not_proven
 from troth.enrollment.proofs.claim_certificate import ClaimCertificateWay
 from troth.enrollment.proofs.foreign import ForeignWay
@@ -35,10 +36,11 @@ _WAYS: Final[Mapping[Way, MakesWay]] = {
     Way.IDEVID: partial(ForeignWay, Way.IDEVID),
     Way.CUSTOMER_CA: partial(ForeignWay, Way.CUSTOMER_CA),
     Way.CLAIM: ClaimCertificateWay,
+    Way.CERTIFICATE: CertificateWay,
 }
 """All but approval, which comes when the others hold."""
-_IN_PERSON: Final = frozenset((Way.TOKEN, Way.APPROVAL))
-"""Proofs that somebody has made for one thing: they may enroll it again, under another key or credential."""
+_IN_PERSON: Final = frozenset((Way.TOKEN, Way.CERTIFICATE, Way.APPROVAL))
+"""Proofs that were made for one thing, and end with it: they may enroll it again, under another key or credential."""
 
 
 @dataclass(frozen=True, slots=True)
