@@ -2,6 +2,7 @@
 
 import base64
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from troth.device.queue import Queue, Seal
 from troth.device.readings import send_waiting, signing
 from troth.device.waiting import Wait
 from troth.errors import Fault, Kind
+from troth.evidence.reading import looks_signed
 from troth.limits import DEFAULT
 from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, Publish
 
@@ -161,7 +163,7 @@ def _print_messages(client: Client, wait: Wait, count: int | None, *, as_json: b
             break
         came += 1
         text = f"{printable(message.topic.encode())} {printable(message.payload)}"
-        answer(message_row(message), text, as_json=as_json)
+        answer(message_row(message, SystemClock().now()), text, as_json=as_json)
     return came
 
 
@@ -177,9 +179,13 @@ def _thrown_out(fault: ConnectionFault, doing: str) -> Fault:
     )
 
 
-def message_row(message: Publish) -> dict[str, object]:
-    """Return a message as ``--json`` has it; a payload that is no text in base64."""
+def message_row(message: Publish, received: datetime | None = None) -> dict[str, object]:
+    """Return a message as ``--json`` has it; a payload that is no text, or a signed reading, in base64."""
     row: dict[str, object] = {"topic": message.topic, "qos": message.qos, "retain": message.retain}
+    if received is not None:
+        row["received"] = received
+    if looks_signed(message.payload):
+        return row | {"payload_base64": base64.b64encode(message.payload).decode()}
     try:
         return row | {"payload": message.payload.decode()}
     except UnicodeDecodeError:

@@ -21,7 +21,7 @@ from troth.limits import EVIDENCE_CERTIFICATES_MAX, READING_LINE_BYTES_MAX
 
 def export(
     readings: Annotated[
-        Path, typer.Argument(help="The readings as they came, one a line: topic, payload in base64, received.")
+        Path, typer.Argument(help="The readings as they came, one a line, as `troth device subscribe --json` has them.")
     ],
     bundle: Annotated[Path, typer.Argument(help="Where to write the bundle.")],
     report: ReportOption = None,

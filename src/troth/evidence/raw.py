@@ -1,7 +1,7 @@
 """A reading as whoever received it keeps it: one line of JSON with topic, payload and the time it came.
 
-``{"topic": "home/meter-7/power", "payload": "<base64>", "received": "2026-06-01T12:00:00Z"}``; other members are let
-pass. Any bytes are read to a value or a `PeerFault`.
+``{"topic": "home/meter-7/power", "payload_base64": "0oRY...", "received": "2026-06-01T12:00:00Z"}``; other members are
+let pass. Any bytes are read to a value or a `PeerFault`.
 """
 
 import json
@@ -31,9 +31,9 @@ def parse_raw(line: bytes) -> RawReading:
         value = _decode(line.decode())
         if not isinstance(value, dict):
             raise ValueError("it is no object")
-        topic, payload, received = value.get("topic"), value.get("payload"), value.get("received")
+        topic, payload, received = value.get("topic"), value.get("payload_base64"), value.get("received")
         if not (isinstance(topic, str) and isinstance(payload, str) and isinstance(received, str)):
-            raise ValueError("topic, payload and received are texts")
+            raise ValueError("topic, payload_base64 and received are texts")
         at = datetime.fromisoformat(received)
         at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError, RecursionError) as error:
@@ -44,5 +44,5 @@ def parse_raw(line: bytes) -> RawReading:
 def render_raw(raw: RawReading) -> bytes:
     """Return the line, its end included."""
     received = raw.received.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-    value = {"topic": raw.topic, "payload": render_base64(raw.payload), "received": received}
+    value = {"topic": raw.topic, "payload_base64": render_base64(raw.payload), "received": received}
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"

@@ -202,7 +202,7 @@ EDITS: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
     "an entry's place": (b"entry ", _place),
     "an entry's path": (b"entry ", _path),
     **{
-        f"a payload, at {p}": (b"{", _in_json("payload", partial(_payload, place=p)))
+        f"a payload, at {p}": (b"{", _in_json("payload_base64", partial(_payload, place=p)))
         for p in (0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1)
     },
     "a topic": (b"{", _in_json("topic", lambda text: text + "x")),
