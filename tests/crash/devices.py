@@ -13,6 +13,7 @@ from tests.unit.device.home import Home as SmallHome
 from troth.clock import SystemClock
 from troth.device.agent import Agent
 from troth.device.events import Event
+from troth.device.identity import open_identity
 from troth.device.queue import Queue
 from troth.device.renew import renew, retire_previous
 from troth.testing.crashing import arm
@@ -25,7 +26,8 @@ def run_renewal(home: Home, thing: str, trace: Path, die_at: str | None) -> None
     """Renew, and let the credential go that was in use before, as after a connection with the new one."""
     arm(trace, die_at)
     renew(home.identity(thing), SystemClock())
-    retire_previous(home.identity(thing))
+    path = home.identity(thing)
+    retire_previous(path, open_identity(path).slot)
 
 
 def run_agent(identity: Path, trace: Path, die_at: str | None) -> None:

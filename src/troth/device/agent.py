@@ -48,9 +48,10 @@ class Agent:
         """
         open_identity(path)
         self._path, self._tell = path, tell
-        self.connector = Connector(path, tell, draw, client_id=client_id, keep_alive_s=keep_alive_s)
+        changing = asyncio.Lock()
+        self.connector = Connector(path, tell, draw, changing, client_id=client_id, keep_alive_s=keep_alive_s)
         self.connector.want(filters, 1)
-        self.keeper = Keeper(path, clock, tell, draw, self.connector.credential_changed)
+        self.keeper = Keeper(path, clock, tell, draw, changing, self.connector.credential_changed)
 
     async def run(self) -> None:
         """Run until cancelled, which ends it in order.

@@ -17,7 +17,7 @@ from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.link import Link, open_link
 from troth.device.renew import go_back, retire_previous
 from troth.device.schedule import back_off_s
-from troth.device.slots import Slots
+from troth.device.slots import Slot, Slots
 from troth.errors import Fault
 from troth.limits import DEVICE_LINGER_S_MAX, DEVICE_RECONNECT_S_MAX
 from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, ConnackCode, Connect, Publish, matches, split_share
@@ -31,9 +31,17 @@ class Connector:
     """The connection of one identity. `link` is what others send by."""
 
     def __init__(
-        self, path: Path, tell: Tell, draw: Callable[[], float], *, client_id: str | None, keep_alive_s: int
+        self,
+        path: Path,
+        tell: Tell,
+        draw: Callable[[], float],
+        changing: asyncio.Lock,
+        *,
+        client_id: str | None,
+        keep_alive_s: int,
     ) -> None:
-        """`draw` returns a new number from 0 to below 1."""
+        """`draw` returns a new number from 0 to below 1; `changing` is held while this process changes the folder."""
+        self._changing = changing
         self._path, self._tell, self._draw = path, tell, draw
         self._client_id, self._keep_alive_s = client_id, keep_alive_s
         self._filters: dict[str, int] = {}
@@ -101,12 +109,13 @@ class Connector:
         self._renewed.clear()
         identity = open_identity(self._path)
         try:
-            link = await self._connect(identity)
+            link, proven, went_back = await self._connect(identity)
         except Fault as fault:
             await self._pause(failures, Event.NOT_CONNECTED, fault)
             return failures + 1
         began = asyncio.get_running_loop().time()
         await self._take_over(link)
+        await self._tidy(proven, went_back=went_back)
         end = await self._until_end_or_renewal(link)
         if end is None:
             self._tell(Event.SWITCHING)
@@ -124,7 +133,8 @@ class Connector:
         if old is not None:
             await old.disconnect()
 
-    async def _connect(self, identity: Identity) -> Link:
+    async def _connect(self, identity: Identity) -> tuple[Link, Slot, bool]:
+        """Return a connection, the slot whose credential it was made with, and whether that is the one before."""
         previous = Slots(self._path).previous()
         went_back = False
         try:
@@ -142,14 +152,18 @@ class Connector:
             certificate_id=certificate_id(identity.certificate),
             until=identity.certificate.not_valid_after_utc,
         )
+        return link, identity.slot, went_back
+
+    async def _tidy(self, proven: Slot, *, went_back: bool) -> None:
+        """Keep in use what has worked, and nothing beside it."""
         try:
-            if went_back:
-                await asyncio.to_thread(go_back, self._path)
-            elif previous is not None and await asyncio.to_thread(retire_previous, self._path):
-                self._tell(Event.PREVIOUS_REMOVED)
+            async with self._changing:
+                if went_back:
+                    await asyncio.to_thread(go_back, self._path, proven)
+                elif await asyncio.to_thread(retire_previous, self._path, proven):
+                    self._tell(Event.PREVIOUS_REMOVED)
         except Fault:
-            pass  # somebody else changes the folder just now; the next connection comes to the same
-        return link
+            pass  # another process changes the folder just now; the next connection comes to the same
 
     async def _open(self, identity: Identity) -> Link:
         # The session is kept from one connection to the next, so that no message is lost between them.

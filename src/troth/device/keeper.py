@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from troth.clock import Clock
+from troth.device.enroll import Enrolled
 from troth.device.events import Event, Tell, reason
 from troth.device.identity import Identity, open_identity
 from troth.device.renew import ask_hint, renew
@@ -38,20 +39,32 @@ class Keeper:
     """Looks after the identity in one folder. `on_change` is called when there is another credential in use."""
 
     def __init__(
-        self, path: Path, clock: Clock, tell: Tell, draw: Callable[[], float], on_change: Callable[[], None]
+        self,
+        path: Path,
+        clock: Clock,
+        tell: Tell,
+        draw: Callable[[], float],
+        changing: asyncio.Lock,
+        on_change: Callable[[], None],
     ) -> None:
-        """`clock` may block, and raise `Fault` where the time is not known; `draw` gives numbers from 0 to below 1."""
+        """`clock` may block, and raise `Fault` where the time is not known; `draw` gives numbers from 0 to below 1.
+
+        `changing` is held while this process changes the folder.
+        """
         self._path, self._clock, self._tell, self._draw = path, clock, tell, draw
-        self._on_change = on_change
+        self._changing, self._on_change = changing, on_change
         self._hint: Window | None = None
         self._certificate = ""
         self._failures = dict.fromkeys(Action, 0)
         self._ready_at: dict[Action, float] = {}
         self._look = asyncio.Event()
 
-    def look(self) -> None:
-        """Say that something may have changed in the folder."""
+    async def renew(self) -> Enrolled:
+        """Renew now, whenever that would be due. Raises `Fault` as `troth.device.renew.renew` does."""
+        async with self._changing:
+            done = await asyncio.to_thread(renew, self._path, self._clock)
         self._look.set()
+        return done
 
     def ask_soon(self) -> None:
         """Ask the home now, whenever that would be due."""
@@ -109,7 +122,13 @@ class Keeper:
 
     async def _renew(self, life: Life, now: datetime | None) -> None:
         try:
-            done = await asyncio.to_thread(renew, self._path, self._clock)
+            async with self._changing:
+                if (
+                    certificate_id((await asyncio.to_thread(open_identity, self._path)).certificate)
+                    != self._certificate
+                ):
+                    return  # somebody was first
+                done = await asyncio.to_thread(renew, self._path, self._clock)
         except Fault as fault:
             left = life.ends_in_s(now) if now is not None else None
             wait_s = renew_again_s(self._fail(Action.RENEW), self._draw(), left, fault.retry_after)
@@ -128,7 +147,8 @@ class Keeper:
 
     async def _ask(self) -> None:
         try:
-            found = await asyncio.to_thread(refresh_trust, self._path, self._clock)
+            async with self._changing:
+                found = await asyncio.to_thread(refresh_trust, self._path, self._clock)
             if found.added or found.dropped or found.refused:
                 counts = {name: len(getattr(found, name)) for name in ("trust", "added", "dropped", "refused")}
                 self._tell(Event.TRUST_CHANGED, **counts)

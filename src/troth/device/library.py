@@ -16,7 +16,6 @@ from troth.device.agent import KEEP_ALIVE_S, Agent
 from troth.device.events import Event, Tell
 from troth.device.identity import Identity, open_identity
 from troth.device.queue import Queue, Reading, Seal
-from troth.device.renew import renew
 from troth.errors import Fault, Kind, OurFault
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, Publish
@@ -134,9 +133,7 @@ class AsyncDevice:
 
         Raises `Fault` as `troth.device.renew.renew` does.
         """
-        done = await asyncio.to_thread(renew, self._path, self._clock)
-        self._agent.keeper.look()
-        return done.identity
+        return (await self._while_running(self._agent.keeper.renew())).identity
 
     async def _while_running(self, doing: Coroutine[Any, Any, _T], undo: Callable[[_T], None] | None = None) -> _T:
         """Return what `doing` returns. Raises what has ended the agent, if that comes first.

@@ -17,7 +17,7 @@ from troth.device.est import ESTServer, Hint
 from troth.device.home_time import HomeTime
 from troth.device.identity import Identity, open_identity
 from troth.device.schedule import due_at, life_of
-from troth.device.slot_keys import discard_key, open_key, place_of
+from troth.device.slot_keys import open_key, place_of
 from troth.device.slots import Slot, Slots, holding
 from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
@@ -79,23 +79,24 @@ def find_due(path: Path, clock: Clock) -> datetime:
     return due_at(life_of(identity.certificate), window)
 
 
-def go_back(path: Path) -> None:
-    """Make the credential the one in use that was so before. Raises `Fault` (not found) when it is not kept."""
+def go_back(path: Path, to: Slot) -> None:
+    """Make `to` the credential in use, which was so before. Raises `Fault` (not found) when it is not kept any more."""
     with holding(path) as slots:
-        previous = slots.previous()
-        if previous is None:
-            raise Fault(Kind.NOT_FOUND, f"{path} keeps no earlier credential")
-        slots.switch(previous)
+        if slots.previous() != to:
+            raise Fault(Kind.NOT_FOUND, f"{path} does not keep that earlier credential")
+        slots.switch(to)
 
 
-def retire_previous(path: Path) -> bool:
-    """Remove the credential that was in use before, now that the one in use has worked; say whether there was one."""
+def retire_previous(path: Path, proven: Slot) -> bool:
+    """Remove the credential that was in use before, now that `proven` has worked; say whether there was one.
+
+    Nothing is removed when another one than `proven` is in use by now: that one has yet to work.
+    """
     with holding(path) as slots:
         previous = slots.previous()
-        if previous is None:
+        if previous is None or slots.current() != proven:
             return False
         reached(DevicePoint.PROVEN)
-        discard_key(previous)
         previous.clear()
         reached(DevicePoint.RETIRED)
         return True

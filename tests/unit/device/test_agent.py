@@ -20,7 +20,7 @@ from troth.device.enroll import enroll_by
 from troth.device.events import Event
 from troth.device.identity import Settings, open_identity, read_settings, write_settings
 from troth.device.queue import Queue
-from troth.device.renew import renew
+from troth.device.renew import go_back, renew, retire_previous
 from troth.device.slots import Slots
 from troth.errors import Fault, Kind
 from troth.limits import DEVICE_QUEUE_IN_FLIGHT_MAX
@@ -403,3 +403,14 @@ def test_messages_come_and_the_end_is_in_order(home: Home, path: Path) -> None:
 def test_without_an_identity_there_is_no_agent(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="holds no identity"):
         Agent(tmp_path, CLOCK, Heard())
+
+
+def test_a_credential_that_is_not_in_use_any_more_proves_nothing_about_the_one_that_is(path: Path) -> None:
+    proven = open_identity(path).slot
+    renew(path, CLOCK)
+    assert not retire_previous(path, proven)
+    assert Slots(path).previous() == proven
+    assert retire_previous(path, open_identity(path).slot)
+    assert Slots(path).previous() is None
+    with pytest.raises(Fault, match="does not keep"):
+        go_back(path, proven)
