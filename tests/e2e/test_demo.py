@@ -45,7 +45,7 @@ REFUSALS = {
 FAKE_HOMES = [case_id for case_id in REFUSALS if case_id.startswith("fake-home-")]
 AT_THE_GATEWAY = [case_id for case_id in REFUSALS if case_id not in FAKE_HOMES]
 FISH_TANK = [case_id for case_id in REFUSALS if case_id.startswith("fish-tank-")]
-ORDER = ["enroll", "phone-home", *REFUSALS, "re-enrolled-same-thing"]
+ORDER = ["enroll", "phone-home", *REFUSALS, "re-enrolled-same-thing", "renewed-while-running"]
 
 ALLOW_ALL = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
 DENY_THE_THERMOSTAT = {
@@ -116,7 +116,7 @@ def test_every_case_comes_out_as_expected_at_both_ends(tmp_path: Path) -> None:
         check_fake_home(cases[case_id])
     for case_id in AT_THE_GATEWAY:
         check_gateway(cases[case_id])
-    assert re.search(rf"case +expected +observed +ok.*{ORDER[-1]} .*20 of 20 cases", done.stdout, re.DOTALL)
+    assert re.search(rf"case +expected +observed +ok.*{ORDER[-1]} .*21 of 21 cases", done.stdout, re.DOTALL)
     assert done.stderr == ""
     assert list(folder.iterdir()) == []
     assert processes_of(folder) == []
@@ -136,6 +136,10 @@ def check_the_honest(cases: Mapping[str, Any]) -> None:
     assert certificates["before"] == cases["enroll"]["evidence"]["certificates"]["thermostat"]
     assert certificates["before"] == cases["revoked-while-connected"]["evidence"]["certificate_id"]
     assert certificates["after"] != certificates["before"]
+    renewed = cases["renewed-while-running"]
+    assert renewed["observed"]["home"] == "received 20 of 20, in order"
+    assert renewed["evidence"]["certificates"]["before"] == certificates["after"]
+    assert "switching" in renewed["evidence"]["agent"]
 
 
 def check_fake_home(case: Mapping[str, Any]) -> None:

@@ -172,4 +172,14 @@ CASES: Final[tuple[Case, ...]] = (
         "The identity is the thing. It outlives its certificates, and keeps what it may do.",
         {"thermostat": "new certificate, same thing", "home": RECEIVED},
     ),
+    Case(
+        "renewed-while-running",
+        "the thermostat gets a new key and certificate while it goes on sending readings",
+        "The old certificate vouched for the new one, and went out of force when that was used. No reading was lost.",
+        {
+            "thermostat": "another certificate",
+            "registry": "thermostat INACTIVE, thermostat ACTIVE",
+            "home": f"{RECEIVED} 20 of 20, in order",
+        },
+    ),
 )

@@ -11,7 +11,18 @@ from types import FrameType
 from typing import Any, Final
 
 from troth.clock import Clock, SystemClock
-from troth.demo.acts import at_the_door, enrolling, fake_homes, fish_tank, forging, founding, phoning, revoking, signing
+from troth.demo.acts import (
+    at_the_door,
+    enrolling,
+    fake_homes,
+    fish_tank,
+    forging,
+    founding,
+    phoning,
+    renewing,
+    revoking,
+    signing,
+)
 from troth.demo.commands import Commands
 from troth.demo.ledger import Ledger
 from troth.demo.narrator import Narrator
@@ -62,6 +73,7 @@ def _perform(folder: Path, narrator: Narrator, ledger: Ledger, clock: Clock) -> 
                 fish_tank.play(stage, service)
                 signing.play(stage, service)
                 revoking.play(stage, service)
+                renewing.play(stage, service)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Honest or not, everybody uses the same few lines: only what they bring and what 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -152,6 +152,11 @@ class HomeService:
     def count(self, word: str) -> int:
         """Return how many messages with `word` in them have come."""
         return sum(word.encode() in each.payload for each in self._heard)
+
+    def has_in_order(self, words: Sequence[str]) -> bool:
+        """Say whether messages with these words came one behind the other, whatever came twice."""
+        came = [word for each in self._heard for word in words if word.encode() in each.payload]
+        return list(dict.fromkeys(came)) == list(words)
 
     def tell(self, topic: str, word: str) -> None:
         """Send a message with `word` in it. Raises `Fault`."""
