@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL
-from troth.gateway.mqtt.conversation import DISCONNECT, TOO_MANY_FILTERS, TOO_MANY_SUBSCRIPTIONS
+from troth.gateway.mqtt.conversation import DISCONNECT
 from troth.gateway.mqtt.deliveries import Asked, Deliveries
 from troth.gateway.mqtt.denying import NO_POLICY
 from troth.gateway.mqtt.ended import Ended
 from troth.gateway.mqtt.envelope import Content, expiry_ms, is_sealed, seal
+from troth.gateway.mqtt.listening import TOO_MANY_FILTERS, TOO_MANY_SUBSCRIPTIONS
 from troth.gateway.mqtt.names import NameProblem
 from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.terms import Terms

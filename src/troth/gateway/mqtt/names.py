@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from troth.errors import PeerFault
-from troth.limits import DEFAULT
+from troth.limits import DEFAULT, NATS_TOPIC_BYTES_MAX
 from troth.protocols.mqtt import split_share
 
 
@@ -97,7 +97,7 @@ class Names:
 
     def __init__(self, flavour: Flavour, bytes_max: int, levels_max: int = DEFAULT.topic_levels_max) -> None:
         self._flavour = flavour
-        self._bytes_max = bytes_max
+        self._bytes_max = min(bytes_max, NATS_TOPIC_BYTES_MAX) if flavour is Flavour.NATS else bytes_max
         self._slashes_max = levels_max - 1
 
     def topic_problem(self, topic: str) -> NameProblem | None:
