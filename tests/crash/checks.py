@@ -79,7 +79,7 @@ def _certificates(db: Database, entries: list[Entry]) -> None:
     serials = rows(db, "SELECT issuer_id, serial FROM intents")
     assert len(set(serials)) == len(serials)
     issued = rows(db, "SELECT certificate_id FROM intents WHERE state = 'ISSUED' AND method <> 'ceremony'")
-    found = rows(db, "SELECT certificate_id, issuer_id, serial, der FROM certificates")
+    found = rows(db, "SELECT certificate_id, issuer_id, serial, der FROM certificates WHERE method <> 'jitp'")
     assert {row[0] for row in found} == {row[0] for row in issued}
     assert {row[1:3] for row in found} <= set(serials)
     assert Counter(row[0] for row in found) == Counter(
@@ -130,6 +130,31 @@ def _claimed(place: Place, db: Database, entries: list[Entry]) -> None:
         assert not end_ownerships(changing)
     assert rows(db, "SELECT digest FROM ownerships") == []
     assert rows(db, "SELECT certificate_id FROM certificates WHERE state = 'PENDING_ACTIVATION'") == []
+
+
+def _let_in(place: Place, db: Database, entries: list[Entry]) -> None:
+    """What was asked was filed, decided and fetched once, and one certificate came of it."""
+    ((certificate_id,),) = rows(db, "SELECT certificate_id FROM certificates WHERE thing = 'lamp-1'")
+    assert rows(db, "SELECT certificate_id FROM thing_principals WHERE thing = 'lamp-1'") == [(certificate_id,)]
+    fetched = "SELECT i.certificate_id FROM requests r JOIN intents i ON i.id = r.intent_id WHERE r.state = 'FETCHED'"
+    assert rows(db, fetched) == [(certificate_id,)]
+    assert rows(db, "SELECT count(*) FROM requests") == [(1,)]
+    told = Counter(entry.kind for entry in entries)
+    assert [told[f"request.{each}"] for each in ("filed", "approved", "fetched")] == [1, 1, 1]
+    assert _answers(place) == {"lamp-1": {certificate_id}}
+
+
+def _met(place: Place, db: Database, entries: list[Entry]) -> None:
+    """The device is one thing with its one certificate, its policy and its key, or has met nobody yet."""
+    found = rows(db, "SELECT certificate_id, thing, state FROM certificates WHERE method = 'jitp'")
+    ((certificate_id, thing, state),) = found
+    assert (thing, state) == ("meter-7", "ACTIVE")
+    assert rows(db, f"SELECT certificate_id FROM thing_principals WHERE thing = '{thing}'") == [(certificate_id,)]
+    assert len(rows(db, f"SELECT policy FROM policy_attachments WHERE target = '{thing}'")) == 1
+    assert len(rows(db, f"SELECT key_digest FROM keys_seen WHERE thing = '{thing}'")) == 1
+    assert len(rows(db, f"SELECT credential FROM bindings WHERE thing = '{thing}'")) == 1
+    assert [entry.kind for entry in entries].count("certificate.registered") == 1
+    assert _answers(place) == {thing: {certificate_id}}
 
 
 def _issued_in_bulk(place: Place, db: Database, entries: list[Entry]) -> None:
@@ -194,6 +219,8 @@ OF_ITS_OWN = {
     "enroll": _enrolled,
     "crowd": _enrolled_together,
     "claim": _claimed,
+    "ask": _let_in,
+    "meet": _met,
     "bulk": _issued_in_bulk,
     "birth": _born,
     "revoke": _revoked,

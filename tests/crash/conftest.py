@@ -6,21 +6,27 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.crash import journeys
 from tests.crash.journeys import OPERATOR, PUBLIC_URL, REVOKED, Place
 from tests.crash.playing import copied
+from tests.fixtures.first_connections import jitp
 from tests.fixtures.postgresql import PostgreSQLServer
+from tests.fixtures.strangers import Maker
 from tests.fixtures.templates import small
 
 from troth.app.wiring.door import open_door
 from troth.authority.settle import issue
 from troth.clock import SystemClock
+from troth.enrollment.enrollments import create_enrollment
+from troth.enrollment.jit import set_first_connections
 from troth.enrollment.template_resources import TemplateType
 from troth.enrollment.templates import TemplateOptions, create_template
 from troth.enrollment.tokens import create_token
 from troth.journal.change import change
 from troth.keys.file import generate
 from troth.keys.requests import build_request
+from troth.registry.foreign_issuers import ForeignPurpose, make_code, register_foreign_issuer
 from troth.registry.things import create_thing
 from troth.store import migrate
 from troth.store.connect import Database
@@ -51,10 +57,13 @@ def _fill_site(place: Place, db: Database) -> None:
             if thing != REVOKED:
                 (place.folder / f"{thing}.csr").write_bytes(build_request(generate(KeyAlgorithm.P256), thing))
         create_template(changing, "lamps", TemplateType.FLEET_PROVISIONING, json.dumps(small()), TemplateOptions())
+        guests = 'name = "guests"\nprofile = "device"\nproofs = ["approval"]\n[thing]\nname = "{request}"\n'
+        create_enrollment(changing, guests)
         lamps = ("lamp-1", "lamp-2", "lamp-3")
         tokens = {thing: create_token(changing, thing, timedelta(days=1)).secret for thing in lamps}
     (place.folder / "token").write_text(tokens["lamp-1"])
     (place.folder / "tokens").write_text(json.dumps(tokens))
+    _register_customer(place, db, clock)
     issue(
         db,
         clock,
@@ -67,6 +76,19 @@ def _fill_site(place: Place, db: Database) -> None:
         proof={},
         public_url=PUBLIC_URL,
     )
+
+
+def _register_customer(place: Place, db: Database, clock: SystemClock) -> None:
+    """Register a customer's CA whose devices become things when they connect, and make one of them."""
+    maker = Maker.new(place.folder, clock.now())
+    (place.folder / "meter.pem").write_bytes(maker.device("7").certificate.public_bytes(Encoding.PEM))
+    with change(db, clock, OPERATOR) as changing:
+        code = make_code(changing)
+        create_template(changing, "meters", TemplateType.JITP, json.dumps(jitp()), TemplateOptions())
+    with change(db, clock, OPERATOR) as changing:
+        purpose, proof = ForeignPurpose.CUSTOMER, maker.proof(code)
+        register_foreign_issuer(changing, maker.certificate, name="acme", purpose=purpose, verification=proof)
+        set_first_connections(changing, "acme", registers=True, template="meters")
 
 
 @pytest.fixture(scope="session")

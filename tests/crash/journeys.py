@@ -30,13 +30,16 @@ from troth.authority.serve import serve
 from troth.authority.status.publish import CRLDoor
 from troth.clock import SystemClock
 from troth.enrollment.est import simpleenroll
-from troth.enrollment.flow import Enrolled, Enrollment
+from troth.enrollment.flow import Enrolled, Enrollment, Waiting
+from troth.enrollment.jit import meet
 from troth.enrollment.presented import Presented
+from troth.enrollment.requests import approve_request
 from troth.errors import Bug
 from troth.journal.change import change
 from troth.keys.file import generate
 from troth.keys.files import write_private
 from troth.keys.requests import build_request
+from troth.limits import DEFAULT
 from troth.protocols.provisioning import Registration
 from troth.registry.certificates import CertificateRow
 from troth.registry.inventory import Search, all_certificates
@@ -154,6 +157,34 @@ async def _claim(place: Place, db: Database) -> None:
     place.answered(registered.thing, load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER))
 
 
+def guest(place: Place) -> None:
+    """Enroll lamp-1 by a person's word, which is given as soon as it is asked for."""
+    with place.database() as db:
+        asyncio.run(_ask(place, db))
+
+
+async def _ask(place: Place, db: Database) -> None:
+    (request, *_) = place.requests()
+    body, presented = base64.encodebytes(request), Presented(label="guests", address="192.0.2.7")
+    async with fed(db, SystemClock(), PUBLIC_URL, place.folder / "bell", WAIT_S) as enrollment:
+        enrolled = await simpleenroll(enrollment, presented, body)
+        if isinstance(enrolled, Waiting):
+            with change(db, SystemClock(), OPERATOR) as changing:
+                approve_request(changing, enrolled.request_id)
+            enrolled = await simpleenroll(enrollment, presented, body)
+    assert isinstance(enrolled, Enrolled)
+    place.answered(enrolled.thing, enrolled.certificate.public_bytes(Encoding.DER))
+
+
+def newcomer(place: Place) -> None:
+    """Connect for the first time with the certificate of a customer's CA, as the MQTT door does it."""
+    leaf = load_pem_x509_certificate((place.folder / "meter.pem").read_bytes())
+    with place.database() as db:
+        met = meet(db, SystemClock(), DEFAULT, leaf, "192.0.2.7")
+    assert met.thing is not None
+    place.answered(met.thing, met.certificate.der)
+
+
 def bulk(place: Place) -> None:
     """Issue for all things with a request, the first of them twice, as `troth cert issue` does."""
     with place.database() as db:
@@ -237,7 +268,8 @@ def publisher(place: Place) -> None:
 
 Role = Callable[[Place], None]
 ROLES: dict[str, Role] = {
-    each.__name__: each for each in (authority, device, crowd, claimant, bulk, fleet, founder, revoker, publisher)
+    each.__name__: each
+    for each in (authority, device, crowd, claimant, guest, newcomer, bulk, fleet, founder, revoker, publisher)
 }
 
 

@@ -34,6 +34,8 @@ JOURNEYS = {
         Journey("enroll", "device", "authority"),
         Journey("crowd", "crowd", "authority"),
         Journey("claim", "claimant", "authority"),
+        Journey("ask", "guest", "authority"),
+        Journey("meet", "newcomer"),
         Journey("bulk", "bulk", "authority"),
         Journey("birth", "founder"),
         Journey("revoke", "revoker"),

@@ -34,6 +34,7 @@ from troth.limits import (
     PENDING_PER_CA_MAX,
     Limits,
 )
+from troth.points import Point, reached
 from troth.registry.certificates import CertificateRow, CertificateState, find_certificate, get_certificate
 from troth.registry.foreign_certificates import is_waiting_full, register_certificate
 from troth.registry.foreign_issuers import (
@@ -113,8 +114,11 @@ def meet(db: Database, clock: Clock, limits: Limits, leaf: x509.Certificate, add
             },
         )
         if issuer.template is None:
-            return _register(changing, leaf, issuer)
-        return _provision(changing, leaf, issuer, issuer.template, limits)
+            met = _register(changing, leaf, issuer)
+        else:
+            met = _provision(changing, leaf, issuer, issuer.template, limits)
+        reached(Point.MET)
+    return met
 
 
 def subject_parameters(leaf: x509.Certificate) -> dict[str, str]:

@@ -18,6 +18,7 @@ from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.keys.randomness import random_id
 from troth.limits import LIST_ROWS_MAX, REQUESTS_WAITING_MAX, REQUESTS_WAITING_PER_ADDRESS_MAX
+from troth.points import Point, reached
 from troth.registry.keys_seen import key_digest
 from troth.x509.requests import Request
 
@@ -129,6 +130,7 @@ def file_request(change: Change, proof: Proof, approval: Approval, request: Requ
         proof=dict(proof.evidence),
         address=approval.address,
     )
+    reached(Point.FILED)
     return request_id
 
 
@@ -224,6 +226,7 @@ def _decide(change: Change, request_id: str, state: RequestState, kind: str) -> 
     change.execute(update(tables.requests).where(_COLUMNS.id == found.request_id).values(**values))
     said = {"request": found.request_id, "enrollment": found.enrollment, "thing": found.thing}
     change.record(kind, found.request_id, **said, request_digest=found.request_digest)
+    reached(Point.DECIDED)
     return get_request(change.connection, found.request_id)
 
 
