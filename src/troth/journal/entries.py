@@ -24,8 +24,7 @@ def position() -> ScalarSelect[int]:
 
 def list_after(connection: Connection, number: int, limit: int = LIST_ROWS_MAX) -> list[Entry]:
     """Return the entries after `number`, oldest first, at most `limit` and `LIST_ROWS_MAX`."""
-    statement = select(tables.entries.c.body).where(tables.entries.c.number > number).order_by(tables.entries.c.number)
-    return _entries(connection.execute(statement.limit(min(limit, LIST_ROWS_MAX))).all())
+    return _entries(connection.execute(_AFTER, {"after": number, "most": min(limit, LIST_ROWS_MAX)}).all())
 
 
 def list_before(
@@ -45,6 +44,13 @@ def list_about(connection: Connection, kind: str, subjects: Collection[str]) -> 
     return _entries(connection.execute(_ABOUT, {"kind": kind, "subjects": list(subjects)}).all())
 
 
+# Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_AFTER: Final = (
+    select(tables.entries.c.body)
+    .where(tables.entries.c.number > bindparam("after"))
+    .order_by(tables.entries.c.number)
+    .limit(bindparam("most"))
+)
 _ABOUT: Final = (
     select(tables.entries.c.body)
     .where(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
@@ -59,7 +59,7 @@ def apply_profile(change: Change, document: str) -> ProfileText:
 
 def find_profile(connection: Connection, name: str) -> ProfileText | None:
     """Return the profile's text, or None."""
-    row = connection.execute(select(tables.profiles).where(_COLUMNS.name == name)).one_or_none()
+    row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
     return None if row is None else _profile(row)
 
 
@@ -98,6 +98,10 @@ def delete_profile(change: Change, name: str, built_in: Collection[str]) -> None
         raise Fault(Kind.CONFLICT, message, hint="revoke what has it, or wait for its end; troth cert list shows it")
     change.execute(delete(tables.profiles).where(_COLUMNS.name == name))
     change.record(PROFILE_DELETED, name, profile=name, version=found.version, document=found.document)
+
+
+# Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_BY_NAME: Final = select(tables.profiles).where(_COLUMNS.name == bindparam("name"))
 
 
 def _profile(row: Row[Any]) -> ProfileText:
