@@ -85,6 +85,9 @@ MQTT_PROPERTIES_MAX: Final = 1024
 """Properties of one MQTT 5.0 packet, user properties and all."""
 MQTT_TOPIC_ALIASED_BYTES_MAX: Final = 1024
 """Bytes of a topic name that a topic alias may stand for."""
+NATS_TOPIC_BYTES_MAX: Final = 32_000
+"""Bytes of a topic name or filter that goes to NATS. It writes a dot as two bytes, and acknowledges and then loses what
+it would have to keep under a subject of more than about 65,000."""
 
 # The database.
 DATABASE_CONNECTIONS_MAX: Final = 16

@@ -4,8 +4,9 @@ The oracle is a second subscriber or publisher, directly at the broker. Names ar
 their own, and sent as bytes, so that no code of ours puts them right first.
 """
 
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from tests.fixtures.gateways import RunningGateway
@@ -13,18 +14,21 @@ from tests.fixtures.house import House, name_of
 from tests.fixtures.mqtt import Talk, allow
 
 from troth.gateway.mqtt.names import Flavour, Names
-from troth.limits import DEFAULT, MQTT_STRING_BYTES_MAX
+from troth.limits import DEFAULT, MQTT_STRING_BYTES_MAX, NATS_TOPIC_BYTES_MAX
 from troth.protocols.mqtt import (
+    Pingreq,
+    Pingresp,
+    Puback,
     Suback,
     Unsuback,
     Unsubscribe,
+    Version,
     build_publish,
     filter_problem,
     matches,
     topic_problem,
 )
 from troth.protocols.mqtt.header import render_length
-from troth.testing.authority import Held
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 ALL = allow("iot:*", "*")
@@ -55,6 +59,9 @@ LONG = [
     "a/" * (MQTT_STRING_BYTES_MAX // 2) + "b",
     "." * MQTT_STRING_BYTES_MAX,
     "a*" * (MQTT_STRING_BYTES_MAX // 2),
+    "x" * NATS_TOPIC_BYTES_MAX,
+    "." * NATS_TOPIC_BYTES_MAX,
+    "x" * (NATS_TOPIC_BYTES_MAX + 1),
     "/" * DEFAULT.topic_levels_max,
     "/" * (DEFAULT.topic_levels_max - 1),
     f"{'é' * 30_000}{'/a' * (DEFAULT.topic_levels_max - 1)}",
@@ -83,10 +90,15 @@ def some_filters(seed: int, count: int) -> Iterator[str]:
         yield "/".join([*levels[: chance.randint(1, 4)], *(["#"] if chance.random() < 0.4 else [])])
 
 
-def publish_bytes(topic: str, payload: bytes, *, retain: bool = False) -> bytes:
+def publish_bytes(
+    topic: str, payload: bytes, *, retain: bool = False, packet_id: int = 0, version: Version = Version.MQTT_3_1_1
+) -> bytes:
+    """Write a PUBLISH of QoS 1 if it has a packet identifier, whatever its topic."""
     raw = topic.encode()
-    body = len(raw).to_bytes(2) + raw + payload
-    return bytes([0x30 | retain]) + render_length(len(body)) + body
+    identifier = packet_id.to_bytes(2) if packet_id else b""
+    properties = b"\0" if version is Version.MQTT_5 else b""
+    body = len(raw).to_bytes(2) + raw + identifier + properties + payload
+    return bytes([0x30 | (packet_id > 0) << 1 | retain]) + render_length(len(body)) + body
 
 
 def subscribe_bytes(topic_filter: str, packet_id: int) -> bytes:
@@ -106,42 +118,68 @@ def until(talk: Talk, last: tuple[str, bytes]) -> list[tuple[str, bytes]]:
     return list(iter(talk.message, last))
 
 
-def say(house: House, held: Held, gateway: RunningGateway, packets: list[tuple[bytes, str]]) -> None:
-    """Send packets as one device, which is cut off at each that is no topic name, and comes again."""
-    talk = house.live(held, gateway)
-    waiting = b""
+def say(talks: Iterator[Talk], packets: Iterable[tuple[bytes, str]]) -> set[int]:
+    """Send packets as a device that is cut off at each that has no topic name in it, and comes again.
+
+    Return the identifiers of those that were acknowledged.
+    """
+    acknowledged = set()
+
+    def listen(talk: Talk) -> bool:
+        while (answer := talk.next()) is not None and not isinstance(answer, Pingresp):
+            if isinstance(answer, Puback):
+                acknowledged.add(answer.packet_id)
+        return answer is not None
+
+    talk, waiting = next(talks), b""
     for packet, end in packets:
         waiting += packet
         if end == "closed":
             talk.send(waiting)
-            assert talk.is_closed(), packet[:80]
-            talk, waiting = house.live(held, gateway), b""
-    talk.send(waiting)
-    assert talk.is_alive()
+            assert not listen(talk)
+            talk, waiting = next(talks), b""
+    talk.send(waiting, Pingreq())
+    assert listen(talk)
+    return acknowledged
 
 
-def test_a_topic_arrives_as_it_was_decided_or_not_at_all(house: House, lenient: RunningGateway) -> None:
+@pytest.mark.parametrize(("version", "qos"), [(Version.MQTT_3_1_1, 1), (Version.MQTT_5, 0)])
+def test_a_topic_arrives_as_it_was_decided_or_not_at_all(
+    house: House, lenient: RunningGateway, version: Version, qos: int
+) -> None:
     names = Names(Flavour(house.broker.flavour), MQTT_STRING_BYTES_MAX)
     held = house.thing(ALL)
-    spy = house.spy("#", "$aws/#")
+    spy = house.spy("#", "$aws/#", qos=qos)
     nonce = name_of(held).encode()
-    sent = [(topic, b"%d of %s" % (place, nonce)) for place, topic in enumerate([*LONG, *some_names(1, 400)])]
+    sent = [(topic, b"%d of %s" % (place, nonce)) for place, topic in enumerate([*LONG, *some_names(1, 300)])]
     fates = [fate(names, topic) for topic, _ in sent]
-    say(house, held, lenient, [(publish_bytes(*each), end) for each, end in zip(sent, fates, strict=True)])
+    packets = (
+        publish_bytes(topic, payload, packet_id=(place + 1) * qos, version=version)
+        for place, (topic, payload) in enumerate(sent)
+    )
+    talks = (house.live(held, lenient, version) for _ in itertools.count())
+    acknowledged = say(talks, zip(packets, fates, strict=True))
     last = ("end", b"end of " + nonce)
     house.spy().publish(*last, qos=1)
     came = [message for message in until(spy, last) if message[1].endswith(b" of " + nonce)]
-    assert came == [message for message, end in zip(sent, fates, strict=True) if end == "passed"]
-    assert min(map(fates.count, ("passed", "dropped", "closed"))) > 50
+    passed = [message for message, end in zip(sent, fates, strict=True) if end == "passed"]
+    if qos:
+        # What was not acknowledged when the connection closed may be lost; and each of the spy's filters has its order.
+        assert set(came) <= set(passed)
+        assert {message for message in passed if sent.index(message) + 1 in acknowledged} <= set(came)
+        assert len(came) > 50
+    else:
+        assert came == passed
+    assert min(map(fates.count, ("passed", "dropped", "closed"))) > 40
 
 
 def test_what_is_kept_is_kept_under_its_own_name(house: House, lenient: RunningGateway) -> None:
     names = Names(Flavour(house.broker.flavour), MQTT_STRING_BYTES_MAX)
     held = house.thing(ALL)
     nonce = name_of(held).encode()
-    topics = [each for each in some_names(3, 150) if fate(names, each) != "closed"]
+    topics = [each for each in [*LONG, *some_names(3, 150)] if fate(names, each) != "closed"]
     sent = [(topic, b"%d of %s" % (place, nonce)) for place, topic in enumerate(topics)]
-    say(house, held, lenient, [(publish_bytes(*each, retain=True), "") for each in sent])
+    say(iter([house.live(held, lenient)]), [(publish_bytes(*each, retain=True), "passed") for each in sent])
     direct = house.spy()
     # What a broker keeps, it keeps before it answers to the same connection.
     expected = {topic: payload for topic, payload in sent if names.topic_problem(topic) is None}
@@ -177,7 +215,7 @@ def test_a_filter_gives_what_it_says_to_policy(house: House, lenient: RunningGat
     topics = sorted({each for each in some_names(5, 400) if fate(names, each) == "passed"})[:150]
     talk, direct = house.live(held, lenient), house.spy()
     outcomes = []
-    for place, topic_filter in enumerate(some_filters(7, 200)):
+    for place, topic_filter in enumerate(some_filters(7, 150)):
         number = place + 1
         if filter_problem(topic_filter) is not None:
             talk.send(subscribe_bytes(topic_filter, number))
@@ -204,7 +242,7 @@ def test_a_filter_gives_what_it_says_to_policy(house: House, lenient: RunningGat
             talk.close()
             talk = house.live(held, lenient)
         outcomes.append("refused" if problem else "some" if wanted else "none")
-    assert min(map(outcomes.count, ("closed", "refused", "some", "none"))) > 5
+    assert min(map(outcomes.count, ("closed", "refused", "some", "none"))) >= 5
 
 
 def test_a_filter_that_is_given_back_may_leave_the_level_above(house: House) -> None:

@@ -81,6 +81,14 @@ def test_the_bound_is_in_bytes(names: Names) -> None:
     assert names.filter_problem(f"$share/{'g' * 64}/x") is not None
 
 
+def test_nats_is_given_no_name_that_it_would_lose() -> None:
+    for character in ("x", ".", "é"):
+        longest = character * (32_000 // len(character.encode()))
+        assert Names(Flavour.NATS, 65_535).topic_problem(longest) is None
+        assert Names(Flavour.NATS, 65_535).topic_problem(longest + "x") is NameProblem.TOO_LONG
+        assert Names(Flavour.MQTT, 65_535).topic_problem(longest + "x") is None
+
+
 @pytest.mark.parametrize("flavour", Flavour)
 def test_the_bound_on_levels_is_exact(flavour: Flavour) -> None:
     names = Names(flavour, 64, 3)
