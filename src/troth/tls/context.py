@@ -15,6 +15,7 @@ from OpenSSL import SSL, crypto
 
 from troth.errors import Fault, Kind
 from troth.limits import CHAIN_CERTIFICATES_MAX
+from troth.tls.engine import Engine
 from troth.tls.naming import dns_names, show_by_name
 from troth.tls.overruling import AdmitsExpired, KnowsStranger, Overruled, may_overrule
 from troth.tls.reasons import Verdict
@@ -103,6 +104,7 @@ class ServerTLS:
     refuses_unknown_names: bool = False
     """Whether who asks for a name of none of these certificates is refused; otherwise `identity` is shown."""
     context: SSL.Context = field(init=False, repr=False, compare=False)
+    engine: Engine = field(init=False, repr=False, compare=False, default_factory=Engine)
     _kept: object = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

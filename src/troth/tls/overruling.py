@@ -28,8 +28,8 @@ _UNKNOWN_ISSUER: Final = frozenset(
         SSL.X509VerificationCodes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
     )
 )
-# A root that the peer sent and that is none of the anchors. Of the peer's own certificate, where it is signed by itself,
-# OpenSSL says ERR_DEPTH_ZERO_SELF_SIGNED_CERT, which stands.
+# A root that the peer sent and that is none of the anchors. Of the peer's own certificate, where that is signed by
+# itself, OpenSSL says ERR_DEPTH_ZERO_SELF_SIGNED_CERT, which stands.
 _UNKNOWN_ROOT: Final = SSL.X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN
 _EXPIRED: Final = Verdict(SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED, 0)
 

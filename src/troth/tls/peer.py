@@ -1,14 +1,13 @@
 """What a finished handshake has proven about the peer, and who is told how handshakes end."""
 
-import hashlib
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final, Protocol
 
 from cryptography import x509
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from troth.errors import Kind, PeerFault
+from troth.tls.engine import Engine
 from troth.tls.overruling import Overruled
 from troth.tls.reasons import HandshakeFailure
 
@@ -16,8 +15,6 @@ _EXPORTER_BYTES: Final = 32
 
 Address = tuple[str, int]
 """Host and port of a peer."""
-PARSED_KEPT_MAX: Final = 1024
-"""Certificates of peers that are kept parsed, for those who come again: 3 KiB each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +61,7 @@ class PeerTLS:
             # On a server OpenSSL leaves the peer's own certificate out of this list.
             above = self._connection.get_peer_cert_chain(as_cryptography=True) or ()
         except (ValueError, x509.InvalidVersion) as error:
-            raise _unreadable(error) from error
+            raise PeerFault(Kind.MALFORMED, "a certificate of the peer cannot be read", detail=str(error)) from error
         return (self.certificate, *above)
 
     @property
@@ -83,40 +80,23 @@ class PeerTLS:
         return self._connection.export_keying_material(label.encode("ascii"), length, context)
 
 
-def proven(connection: SSL.Connection) -> PeerTLS:
+def proven(connection: SSL.Connection, engine: Engine) -> PeerTLS:
     """Return what the finished handshake of `connection` has proven.
 
     Raises:
         PeerFault: MALFORMED, when OpenSSL could read the peer's certificate and we cannot.
     """
-    certificate = digest = None
-    presented = connection.get_peer_certificate()
-    if presented is not None:
-        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, presented)
-        digest = hashlib.sha256(der).hexdigest()
-        certificate = _parse(der)
+    fingerprint, certificate = engine.peer_certificate(connection)
     server_name, noted = connection.get_servername(), connection.get_app_data()
     return PeerTLS(
         certificate=certificate,
-        certificate_id=digest,
+        certificate_id=fingerprint,
         version=connection.get_protocol_version_name(),
         server_name=server_name.decode("ascii", "backslashreplace") if server_name else None,
         _connection=connection,
         is_expired=isinstance(noted, Overruled) and not noted.is_stranger,
         is_stranger=isinstance(noted, Overruled) and noted.is_stranger,
     )
-
-
-@lru_cache(PARSED_KEPT_MAX)
-def _parse(der: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: Exception) -> PeerFault:
-    return PeerFault(Kind.MALFORMED, "a certificate of the peer cannot be read", detail=str(error))
 
 
 def address_of(peername: object) -> Address | None:

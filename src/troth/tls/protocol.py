@@ -16,12 +16,13 @@ from OpenSSL import SSL
 from troth.errors import PeerFault
 from troth.limits import TLS_HANDSHAKE_BYTES_MAX
 from troth.tls.context import ServerTLS
+from troth.tls.engine import Engine
 from troth.tls.lingering import Lingering
 from troth.tls.peer import Address, HandshakeObserver, PeerTLS, address_of, proven
 from troth.tls.pending import PendingHandshakes
 from troth.tls.reading import FEED_BYTES_MAX, Reader
 from troth.tls.reasons import HandshakeFailure, Verdict, failure_of
-from troth.tls.transport import TLSTransport, drain
+from troth.tls.transport import TLSTransport
 
 _HANDSHAKE_RECORD: Final = 22
 
@@ -63,6 +64,7 @@ class TLSProtocol(asyncio.Protocol):
         "_acceptor",
         "_address",
         "_connection",
+        "_engine",
         "_fault",
         "_inner",
         "_lingering",
@@ -77,6 +79,7 @@ class TLSProtocol(asyncio.Protocol):
 
     _outer: asyncio.Transport
     _connection: SSL.Connection
+    _engine: Engine
     _reader: Reader
 
     def __init__(self, acceptor: Acceptor, make_inner: Callable[[], asyncio.Protocol]) -> None:
@@ -103,7 +106,8 @@ class TLSProtocol(asyncio.Protocol):
             return
         tls = self._acceptor.tls
         self._connection = tls.connection()
-        self._reader = Reader(self._connection)
+        self._engine = tls.engine
+        self._reader = Reader(self._connection, tls.engine)
         self._timer = asyncio.get_running_loop().call_later(tls.handshake_s, self._out_of_time)
 
     def data_received(self, data: bytes) -> None:
@@ -156,31 +160,31 @@ class TLSProtocol(asyncio.Protocol):
         if not self._received and data[0] != _HANDSHAKE_RECORD:
             self._refuse(HandshakeFailure.NOT_TLS, f"it begins with {data[:8]!r}")
             return
-        view = memoryview(data)
         for at in range(0, len(data), FEED_BYTES_MAX):
             if self._state is not _State.HANDSHAKE:
                 self.data_received(data[at:])
                 return
-            self._take_handshake(view[at : at + FEED_BYTES_MAX])
+            self._take_handshake(data[at : at + FEED_BYTES_MAX])
 
-    def _take_handshake(self, data: memoryview) -> None:
+    def _take_handshake(self, data: bytes) -> None:
         self._received += len(data)
-        self._reader.feed(data)
         try:
-            self._connection.do_handshake()
-        except SSL.WantReadError:
-            self._flush()
-            if self._received > TLS_HANDSHAKE_BYTES_MAX:
-                self._refuse(HandshakeFailure.OTHER, f"a handshake of more than {TLS_HANDSHAKE_BYTES_MAX} bytes")
+            self._reader.feed(data)
+            done = self._engine.shake_hands(self._connection)
         except SSL.Error as error:
             verdict = self._connection.get_app_data()
             self._refuse(*failure_of(error, verdict if isinstance(verdict, Verdict) else None))
-        else:
+            return
+        if done:
             self._finish_handshake()
+            return
+        self._flush()
+        if self._received > TLS_HANDSHAKE_BYTES_MAX:
+            self._refuse(HandshakeFailure.OTHER, f"a handshake of more than {TLS_HANDSHAKE_BYTES_MAX} bytes")
 
     def _finish_handshake(self) -> None:
         try:
-            peer = proven(self._connection)
+            peer = proven(self._connection, self._engine)
         except PeerFault as error:
             # OpenSSL could read the certificate and we cannot: deny.
             self._refuse(HandshakeFailure.OTHER, f"{error}: {error.detail}")
@@ -195,7 +199,7 @@ class TLSProtocol(asyncio.Protocol):
 
     def _open(self, peer: PeerTLS) -> None:
         self._acceptor.observer.on_success(peer, self._address)
-        self._transport = TLSTransport(self, self._outer, self._connection, peer)
+        self._transport = TLSTransport(self, self._outer, self._connection, self._engine, peer)
         self._inner = self._make_inner()
         self._inner.connection_made(self._transport)
         if self._state is _State.OPEN:
@@ -268,10 +272,8 @@ class TLSProtocol(asyncio.Protocol):
         self._linger()
 
     def _flush(self) -> None:
-        try:
-            self._outer.write(drain(self._connection, FEED_BYTES_MAX))
-        except SSL.WantReadError:
-            return
+        if records := self._engine.drain(self._connection):
+            self._outer.write(records)
 
     def _linger(self) -> None:
         self._state = _State.LINGERING

@@ -8,7 +8,8 @@ from typing import Final
 from OpenSSL import SSL
 
 from troth.limits import KIB
-from troth.tls.records import RECORD_PLAIN_BYTES_MAX, RecordCounter
+from troth.tls.engine import Engine
+from troth.tls.records import RecordCounter
 
 FEED_BYTES_MAX: Final = 32 * KIB
 """What goes into OpenSSL at one time."""
@@ -21,51 +22,48 @@ class Reader:
     the peer's goodbye. Any other error: the stream is broken.
     """
 
-    __slots__ = ("_connection", "_records", "remark")
+    __slots__ = ("_connection", "_engine", "_records", "remark")
 
-    def __init__(self, connection: SSL.Connection) -> None:
+    def __init__(self, connection: SSL.Connection, engine: Engine) -> None:
         self._connection = connection
+        self._engine = engine
         self._records = RecordCounter()
         self.remark: SSL.Error | None = None
 
-    def feed(self, data: bytes | memoryview) -> None:
+    def feed(self, data: bytes) -> None:
         """Give OpenSSL at most `FEED_BYTES_MAX` bytes of the handshake, which it reads by itself."""
-        self._records.count(data)
-        self._connection.bio_write(data)
+        self._engine.put(self._connection, data)
 
     def rest(self) -> bytes:
         """Return the plaintext that the peer sent right behind its handshake."""
-        # At most so many records have been fed. That there are no more is no remark.
-        plaintext = self._take(FEED_BYTES_MAX)
-        if isinstance(self.remark, SSL.WantReadError):
-            self.remark = None
-        return plaintext
+        # A handshake ends with a record, and OpenSSL reads no further than it must.
+        behind = self._engine.unread(self._connection)
+        return self._take(self._records.count(behind)) if behind else b""
 
     def read(self, data: bytes) -> bytes:
         """Return the plaintext of all records that are complete with `data`."""
         self.remark = None
         if len(data) <= FEED_BYTES_MAX:
-            self._connection.bio_write(data)
+            self._engine.put(self._connection, data)
             return self._take(self._records.count(data))
-        view = memoryview(data)
         parts = []
         for at in range(0, len(data), FEED_BYTES_MAX):
-            part = view[at : at + FEED_BYTES_MAX]
-            self._connection.bio_write(part)
+            part = data[at : at + FEED_BYTES_MAX]
+            self._engine.put(self._connection, part)
             parts.append(self._take(self._records.count(part)))
             if self.remark is not None and not isinstance(self.remark, SSL.WantReadError):
                 break
         return b"".join(parts)
 
     def _take(self, records: int) -> bytes:
-        connection = self._connection
+        connection, engine = self._connection, self._engine
         parts: list[bytes] = []
         try:
             if records == 1:
-                return connection.recv(RECORD_PLAIN_BYTES_MAX)
+                return engine.read(connection)
             for _ in range(records):
                 # One by one: what was read before an error counts.
-                parts.append(connection.recv(RECORD_PLAIN_BYTES_MAX))
+                parts.append(engine.read(connection))
         except SSL.Error as error:
             # Its traceback would hold this reader, and that OpenSSL's memory, for the garbage collector.
             self.remark = error.with_traceback(None)

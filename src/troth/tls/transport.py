@@ -6,15 +6,13 @@ transport's write buffer, limits and pauses are this one's.
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
 from OpenSSL import SSL
 
+from troth.tls.engine import Engine
 from troth.tls.peer import PeerTLS
 from troth.tls.records import RECORD_PLAIN_BYTES_MAX
-
-# What may wait beside the record just made: its own header and tag, two session numbers, an answered key update.
-_SPARE_BYTES: Final = 512
 
 
 class Owner(Protocol):
@@ -39,10 +37,13 @@ class TLSTransport(asyncio.Transport):
     `get_extra_info` knows ``tls`` (`PeerTLS`) beside all that the outer transport knows (``peername``, ``sockname``).
     """
 
-    __slots__ = ("_closing", "_connection", "_outer", "_owner", "_peer")
+    __slots__ = ("_closing", "_connection", "_engine", "_outer", "_owner", "_peer")
 
-    def __init__(self, owner: Owner, outer: asyncio.Transport, connection: SSL.Connection, peer: PeerTLS) -> None:
+    def __init__(
+        self, owner: Owner, outer: asyncio.Transport, connection: SSL.Connection, engine: Engine, peer: PeerTLS
+    ) -> None:
         super().__init__()
+        self._engine = engine
         self._owner = owner
         self._outer = outer
         self._connection = connection
@@ -57,20 +58,19 @@ class TLSTransport(asyncio.Transport):
             self._write_in_records(memoryview(data).cast("B"))
             return
         try:
-            self._connection.send(data)
+            self._engine.write(self._connection, data)
         except SSL.Error as error:
             self._owner.fail(error)
             return
-        self._outer.write(drain(self._connection, len(data)))
+        self._outer.write(self._engine.drain(self._connection))
 
     def _write_in_records(self, data: memoryview) -> None:
         # Record by record, because OpenSSL's memory buffers never shrink again.
         records = []
         try:
             for start in range(0, len(data), RECORD_PLAIN_BYTES_MAX):
-                record = data[start : start + RECORD_PLAIN_BYTES_MAX]
-                self._connection.send(record)
-                records.append(drain(self._connection, len(record)))
+                self._engine.write(self._connection, bytes(data[start : start + RECORD_PLAIN_BYTES_MAX]))
+                records.append(self._engine.drain(self._connection))
         except SSL.Error as error:
             self._owner.fail(error)
             return
@@ -132,21 +132,3 @@ class TLSTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: object = None) -> object:
         """Return ``tls``, or what the outer transport knows."""
         return self._peer if name == "tls" else self._outer.get_extra_info(name, default)
-
-
-def drain(connection: SSL.Connection, expected: int) -> bytes:
-    """Return all that OpenSSL wants sent, after it was given `expected` bytes of plaintext.
-
-    A read that is not filled has emptied the buffer, so that in the usual case one read does.
-    """
-    size = expected + _SPARE_BYTES
-    records = connection.bio_read(size)
-    if len(records) < size:
-        return records
-    more = [records]
-    while len(more[-1]) == size:
-        try:
-            more.append(connection.bio_read(size))
-        except SSL.WantReadError:
-            break
-    return b"".join(more)

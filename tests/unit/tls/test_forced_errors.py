@@ -59,7 +59,7 @@ class Forced:
             except SSL.Error:
                 return False
             else:
-                peer = proven(server)
+                peer = proven(server, self.tls.engine)
                 assert (peer.is_stranger or peer.is_expired) is (self.error != OK)
                 return True
         raise AssertionError("the handshake has no end")
