@@ -72,7 +72,7 @@ def make_site(folder: Path) -> Site:
     db = open_database(home, settings)
     try:
         authority = TestAuthority(
-            files, db=db, clock=clock, cabinet=_keys(home.path, db), site=NAME, public_url=PUBLIC_URL
+            files, db=db, clock=clock, cabinet=keys_of(home.path, db), site=NAME, public_url=PUBLIC_URL
         )
         identities = {name: _certify(authority, name) for name in (*DEVICES, SERVICE)}
         _allow(authority)
@@ -94,7 +94,7 @@ def make_site(folder: Path) -> Site:
     )
 
 
-def _keys(home: Path, db: Database) -> MemoryCabinet:
+def keys_of(home: Path, db: Database) -> MemoryCabinet:
     """Return the home's CA keys, as the authority's process opens them."""
     opened = MemoryCabinet()
     with read(db) as connection:

@@ -1,5 +1,5 @@
 """Writes the reference pages from the code itself: docs/commands.md, docs/settings.md and docs/errors.md, and
-the parts of docs/mqtt.md that are tables of the code.
+the parts of docs/mqtt.md and docs/sessions.md that are tables of the code.
 
 ``python scripts/reference.py`` rewrites them; tests/repo/test_docs.py fails when they are not what it would write.
 """
@@ -19,6 +19,7 @@ from troth.cli.output import EXIT_CODES
 from troth.errors import Kind
 from troth.gateway.mqtt.states import TRANSITIONS, State
 from troth.gateway.mqtt.voice import CONNACKS, DISCONNECTS
+from troth.gateway.presence import DISCONNECT_REASONS
 from troth.gateway.refusal import Reason
 from troth.protocols.mqtt.reasons import CONNACK_CODES
 from troth.protocols.problem import ROWS
@@ -87,8 +88,17 @@ def render_errors() -> str:
 
 def render_mqtt_page() -> str:
     """Return docs/mqtt.md with what is made of the code put into it anew."""
-    text = (DOCS / "mqtt.md").read_text(encoding="utf-8")
-    for name, part in (("states", _states()), ("endings", _endings())):
+    return _with_parts("mqtt.md", {"states": _states(), "endings": _endings()})
+
+
+def render_sessions_page() -> str:
+    """Return docs/sessions.md with what is made of the code put into it anew."""
+    return _with_parts("sessions.md", {"disconnect-reasons": _disconnect_reasons()})
+
+
+def _with_parts(page: str, parts: dict[str, str]) -> str:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for name, part in parts.items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->\n")
         text = f"{before}{begin}{part}{end}{after}"
@@ -114,6 +124,14 @@ def _endings() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _disconnect_reasons() -> str:
+    lines = ["| `disconnectReason` | Reasons that are logged |", "|---|---|"]
+    for word in sorted(set(DISCONNECT_REASONS.values())):
+        reasons = ", ".join(f"`{reason.value}`" for reason in Reason if DISCONNECT_REASONS[reason] == word)
+        lines.append(f"| `{word}` | {reasons} |")
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[str, str]:
     """Return what each page should say, by file name."""
     return {
@@ -121,6 +139,7 @@ def pages() -> dict[str, str]:
         "settings.md": render_settings_page(),
         "errors.md": render_errors(),
         "mqtt.md": render_mqtt_page(),
+        "sessions.md": render_sessions_page(),
     }
 
 

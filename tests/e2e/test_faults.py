@@ -24,7 +24,7 @@ from tests.fixtures.mqtt import Talk, allow, device
 from tests.fixtures.platform import Platform, environment, is_alive, until
 
 from troth.journal.change import change
-from troth.protocols.mqtt import Connack, Will
+from troth.protocols.mqtt import Will
 from troth.registry.certificates import CertificateState, get_certificate
 from troth.registry.sessions import Which, list_sessions
 from troth.registry.states import revoke
@@ -83,14 +83,15 @@ class Site:
     def back(self, who: Credential, **fields: Any) -> Talk:
         """Return a connection, as soon as there can be one."""
 
-        def attempt() -> tuple[Talk, Connack] | None:
+        def attempt() -> Talk | None:
             with suppress(OSError, AssertionError):
                 talk = self.talk(who)
-                connack = talk.connect(who.thing, **fields)
-                return (talk, connack) if connack.code == 0 else None
+                return talk if talk.connect(who.thing, **fields).code == 0 else None
             return None
 
-        return until(attempt, f"{who.thing} is let in again")[0]
+        found = until(attempt, f"{who.thing} is let in again")
+        assert found is not None
+        return found
 
     def revoke(self, who: Credential) -> None:
         with change(self.estate.db, self.estate.clock, ACTOR) as changing:
@@ -99,10 +100,10 @@ class Site:
     def worker_of(self, talk: Talk) -> str:
         """Return the name of the worker that a connection is at."""
 
-        def look() -> str | None:
+        def look() -> str:
             with read(self.estate.db) as connection:
                 rows = list_sessions(connection, self.estate.clock.now(), limit=1000)
-            return next((row.worker.split("/")[1] for row in rows if row.address == talk.address), None)
+            return next((row.worker.split("/")[1] for row in rows if row.address == talk.address), "")
 
         return until(look, "a listed session")
 

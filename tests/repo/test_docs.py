@@ -27,7 +27,7 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["commands.md", "settings.md", "errors.md", "mqtt.md"])
+@pytest.mark.parametrize("page", ["commands.md", "settings.md", "errors.md", "mqtt.md", "sessions.md"])
 def test_reference_page_is_what_the_code_says(page: str) -> None:
     assert (DOCS / page).read_text() == reference().pages()[page], "run: python scripts/reference.py"
 

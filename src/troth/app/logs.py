@@ -68,7 +68,8 @@ def configure(process: str, style: Format, level: int = logging.INFO) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", stream)),
+        # A whole line at once: all processes write to one file.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
         # A long-lived process pays for it once; what calls a command within its own process may want another level.
         cache_logger_on_first_use=level == logging.INFO,
     )
