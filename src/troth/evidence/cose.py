@@ -16,9 +16,8 @@ from troth.errors import Bug, Fault, Kind, PeerFault
 from troth.keys.signing import SigningKey
 from troth.x509.algorithms import ECDSA, KeyAlgorithm, PublicKey, algorithm_of
 
-UNSIGNED, NEGATIVE, BYTES, TEXT, MAP = 0, 1, 2, 3, 5
+UNSIGNED, BYTES, TEXT = 0, 2, 3
 """Major types (RFC 8949, section 3.1)."""
-_ARRAY, _TAG = 4, 6
 _SIZES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
 _DIRECT: Final = 24
 
@@ -95,14 +94,15 @@ def parse_sign1(data: bytes, protected_bytes_max: int) -> Sign1:
 
 def is_signed(sign: Sign1, algorithm: int, external: bytes, key: PublicKey) -> bool:
     """Say whether the private half of `key` has signed it, by `algorithm` and no other."""
-    if _OF_KEY.get(algorithm_of(key)) != algorithm or len(sign.signature) != _SIGNATURE_BYTES[algorithm]:
+    kind = algorithm_of(key)
+    if _OF_KEY.get(kind) != algorithm or len(sign.signature) != _SIGNATURE_BYTES[algorithm]:
         return False
     data = _signed(sign.signed_protected, external, sign.signed_payload)
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
             size = _COORDINATE_BYTES[algorithm]
             r, s = int.from_bytes(sign.signature[:size]), int.from_bytes(sign.signature[size:])
-            key.verify(encode_dss_signature(r, s), data, ECDSA[algorithm_of(key)])
+            key.verify(encode_dss_signature(r, s), data, ECDSA[kind])
         elif isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(sign.signature, data)
         else:

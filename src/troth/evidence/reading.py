@@ -11,7 +11,7 @@ from typing import Final
 
 from troth.errors import Bug, Fault, Kind, PeerFault
 from troth.evidence import cose
-from troth.evidence.cose import BYTES, MAP, NEGATIVE, TEXT, UNSIGNED, Sign1, head, item, malformed, slice_of
+from troth.evidence.cose import EDDSA, ES256, ES384, TEXT, UNSIGNED, Sign1, head, item, malformed, slice_of
 from troth.keys.signing import SigningKey
 from troth.limits import NAME_CHARS_MAX, READING_BYTES_MAX, READING_SEQUENCE_MAX, READING_TOPIC_BYTES_MAX
 from troth.x509.algorithms import PublicKey
@@ -20,11 +20,19 @@ EXTERNAL: Final = b"troth-reading-1"
 """Signed with every reading and never sent: a signature over anything else is none over a reading."""
 
 KEY_ID_BYTES: Final = 32
-_ALG, _KID, _CLAIMS = 1, 4, 15
-_SUB, _AUD, _IAT = 2, 3, 6
-_SEQUENCE: Final = -65_537
-"""Our own header parameter, of those for private use."""
-_SEQUENCE_LABEL: Final = item(NEGATIVE, -1 - _SEQUENCE)
+# The protected header, as far as it is the same in every reading. A map of four: alg, and kid with its 32 bytes;
+_BEGINNINGS: Final = {
+    ES256: bytes.fromhex("a4 01 26 04 5820"),
+    ES384: bytes.fromhex("a4 01 3822 04 5820"),
+    EDDSA: bytes.fromhex("a4 01 27 04 5820"),
+}
+# the CWT claims, with sub, or without it;
+_CLAIMS_OF_THING: Final = bytes.fromhex("0f a3 02")
+_CLAIMS: Final = bytes.fromhex("0f a2")
+# aud and iat; our own parameter -65537, of those for private use.
+_AUD: Final = bytes.fromhex("03")
+_IAT: Final = bytes.fromhex("06")
+_SEQUENCE: Final = bytes.fromhex("3a 00010000")
 _TIME_MAX: Final = (1 << 32) - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME_BYTES_MAX: Final = 4 * NAME_CHARS_MAX
@@ -81,15 +89,10 @@ def sign_reading(reading: Reading, key: SigningKey) -> bytes:
     if not 1 <= len(topic) <= READING_TOPIC_BYTES_MAX or len(thing) > _NAME_BYTES_MAX:
         raise Fault(Kind.TOO_LARGE, f"the topic of a reading has 1 to {READING_TOPIC_BYTES_MAX} bytes")
     algorithm = cose.algorithm_for(key.public_key)
-    claims = [item(UNSIGNED, _SUB), item(TEXT, len(thing)), thing] if thing else []
-    claims += [item(UNSIGNED, _AUD), item(TEXT, len(topic)), topic, item(UNSIGNED, _IAT), item(UNSIGNED, seconds)]
-    protected = [
-        item(MAP, 4),
-        *(item(UNSIGNED, _ALG), item(NEGATIVE, -1 - algorithm)),
-        *(item(UNSIGNED, _KID), cose.byte_string(reading.key_id)),
-        *(item(UNSIGNED, _CLAIMS), item(MAP, 3 if thing else 2), *claims),
-        *(_SEQUENCE_LABEL, item(UNSIGNED, reading.sequence)),
-    ]
+    protected = [_BEGINNINGS[algorithm], reading.key_id]
+    protected += [_CLAIMS_OF_THING, item(TEXT, len(thing)), thing] if thing else [_CLAIMS]
+    protected += [_AUD, item(TEXT, len(topic)), topic, _IAT, item(UNSIGNED, seconds)]
+    protected += [_SEQUENCE, item(UNSIGNED, reading.sequence)]
     signed = cose.sign1(b"".join(protected), reading.payload, EXTERNAL, key)
     if len(signed) > READING_BYTES_MAX:
         raise Fault(Kind.TOO_LARGE, f"a signed reading has at most {READING_BYTES_MAX} bytes")
@@ -106,36 +109,34 @@ def parse_reading(data: bytes) -> SignedReading:
         raise PeerFault(Kind.TOO_LARGE, f"a signed reading has at most {READING_BYTES_MAX} bytes")
     sign1 = cose.parse_sign1(data, _PROTECTED_BYTES_MAX)
     raw = sign1.protected
-    at = _expect(raw, 0, MAP, 4)
-    at = _expect(raw, at, UNSIGNED, _ALG)
-    number, at = head(raw, at, NEGATIVE)
-    if -1 - number not in {cose.ES256, cose.ES384, cose.EDDSA}:
-        raise PeerFault(Kind.UNSUPPORTED, f"readings are not signed by algorithm {-1 - number}")
-    at = _expect(raw, at, UNSIGNED, _KID)
-    key_id, at = slice_of(raw, _expect(raw, at, BYTES, KEY_ID_BYTES), KEY_ID_BYTES)
-    at = _expect(raw, at, UNSIGNED, _CLAIMS)
-    claims, at = head(raw, at, MAP)
+    algorithm, at = _begin(raw)
+    key_id, at = slice_of(raw, at, KEY_ID_BYTES)
     thing = None
-    if claims == 3:
-        thing, at = _text(raw, _expect(raw, at, UNSIGNED, _SUB), _NAME_BYTES_MAX, "thing")
-    elif claims != 2:
-        raise malformed("its claims are not thing, topic and time")
-    topic, at = _text(raw, _expect(raw, at, UNSIGNED, _AUD), READING_TOPIC_BYTES_MAX, "topic")
-    seconds, at = head(raw, _expect(raw, at, UNSIGNED, _IAT), UNSIGNED)
-    if not raw.startswith(_SEQUENCE_LABEL, at):
-        raise malformed("its sequence number is missing")
-    sequence, at = head(raw, at + len(_SEQUENCE_LABEL), UNSIGNED)
+    if raw.startswith(_CLAIMS_OF_THING, at):
+        thing, at = _text(raw, at + len(_CLAIMS_OF_THING), _NAME_BYTES_MAX, "thing")
+    else:
+        at = _expect(raw, at, _CLAIMS)
+    topic, at = _text(raw, _expect(raw, at, _AUD), READING_TOPIC_BYTES_MAX, "topic")
+    seconds, at = head(raw, _expect(raw, at, _IAT), UNSIGNED)
+    sequence, at = head(raw, _expect(raw, at, _SEQUENCE), UNSIGNED)
     if at != len(raw) or seconds > _TIME_MAX or not 1 <= sequence <= READING_SEQUENCE_MAX:
         raise malformed("its header says more than it may, or a number is out of range")
     reading = Reading(key_id, thing, topic, _EPOCH + timedelta(seconds=seconds), sequence, sign1.payload)
-    return SignedReading(reading, -1 - number, sign1)
+    return SignedReading(reading, algorithm, sign1)
 
 
-def _expect(raw: bytes, at: int, major: int, argument: int) -> int:
-    found, at = head(raw, at, major)
-    if found != argument:
+def _begin(raw: bytes) -> tuple[int, int]:
+    """Return the algorithm, and where the key id begins."""
+    for algorithm, beginning in _BEGINNINGS.items():
+        if raw.startswith(beginning):
+            return algorithm, len(beginning)
+    raise PeerFault(Kind.UNSUPPORTED, "it does not begin with an algorithm and a key id of readings")
+
+
+def _expect(raw: bytes, at: int, what: bytes) -> int:
+    if not raw.startswith(what, at):
         raise malformed("its header parameters are not those of a reading")
-    return at
+    return at + len(what)
 
 
 def _text(raw: bytes, at: int, bytes_max: int, what: str) -> tuple[str, int]:

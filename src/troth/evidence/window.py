@@ -4,15 +4,14 @@ Remembers the highest number, which of the `READING_WINDOW` below it came, and w
 one whose acknowledgement was lost can be sent again.
 """
 
-import hashlib
 from typing import Final
 
 from troth.errors import Kind, PeerFault
 from troth.evidence.outcome import Outcome
 from troth.limits import READING_REPEATS, READING_SEQUENCE_MAX, READING_WINDOW
 
-_DIGEST_BYTES: Final = 8
-_REPEAT_BYTES: Final = 8 + _DIGEST_BYTES
+_TAIL_BYTES: Final = 8
+_REPEAT_BYTES: Final = 8 + _TAIL_BYTES
 _SEEN_BYTES: Final = READING_WINDOW // 8
 _ALL: Final = (1 << READING_WINDOW) - 1
 
@@ -40,7 +39,7 @@ class Window:
         behind = self.highest - sequence
         if behind < 0:
             return self._advance(sequence, data)
-        if again and self._repeats.get(sequence) == _digest(data):
+        if again and self._repeats.get(sequence) == _tail(data):
             return Outcome.REPEATED
         # Who is further behind cannot be told from who came.
         if behind >= READING_WINDOW or self._seen >> behind & 1:
@@ -54,7 +53,7 @@ class Window:
         self.missing = ahead - 1 if self.highest else 0
         self._seen = (self._seen << ahead if ahead < READING_WINDOW else 0) & _ALL | 1
         self.highest = sequence
-        self._repeats[sequence] = _digest(data)
+        self._repeats[sequence] = _tail(data)
         if len(self._repeats) > READING_REPEATS:
             del self._repeats[next(iter(self._repeats))]
         return Outcome.MISSING if self.missing else Outcome.VERIFIED
@@ -70,7 +69,7 @@ class Window:
 
     def render(self) -> bytes:
         """Return it as bytes; `parse_window` reads them."""
-        repeats = (number.to_bytes(8) + digest for number, digest in self._repeats.items())
+        repeats = (number.to_bytes(8) + tail for number, tail in self._repeats.items())
         return self.highest.to_bytes(8) + self._seen.to_bytes(_SEEN_BYTES) + b"".join(repeats)
 
 
@@ -89,5 +88,6 @@ def parse_window(data: bytes) -> Window:
     return window
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:_DIGEST_BYTES]
+def _tail(data: bytes) -> bytes:
+    """Return the end of a reading's signature, by which it is known: nobody else can make another with that end."""
+    return data[-_TAIL_BYTES:].rjust(_TAIL_BYTES, b"\x00")

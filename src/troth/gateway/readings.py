@@ -63,9 +63,12 @@ class Checker:
         self.judgement = None
         actions = _RETAINING if packet.retain else _PUBLISHING
         topic = packet.topic
-        if not any(grant.depends_on_signature(action, topic) for action in actions):
+        if_signed = [grant.may_if_signed(action, topic) for action in actions]
+        if if_signed == [None] * len(actions):
             return False
         judgement = self.judgement = self._readings.judge(self, packet)
+        if judgement.outcome.is_proven and None not in if_signed:
+            return all(if_signed)
         signed = judgement.outcome.is_proven
         return all(grant.decide(action, topic, message_signed=signed).allowed for action in actions)
 

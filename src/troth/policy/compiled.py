@@ -22,6 +22,7 @@ from troth.policy.statement import Document, Effect, Statement
 _DENY: Final = Effect.DENY
 _EXACT: Final = Shape.EXACT
 _OTHER: Final = Shape.OTHER
+_OF_TIME: Final = VOLATILE_KEYS - {MESSAGE_SIGNED}
 _NO_KEYS: Final = RequestKeys({}, {})
 
 
@@ -132,12 +133,14 @@ class _Share:
 class Live:
     """A statement that reads what may change, decided beforehand as far as it can be."""
 
-    __slots__ = ("_conditions", "_globs", "_statement", "place", "reads_signature")
+    __slots__ = ("_conditions", "_globs", "_statement", "place", "reads_signature", "reads_time")
 
     def __init__(self, place: int, statement: Statement, keys: RequestKeys) -> None:
         self.place = place
         self.reads_signature = MESSAGE_SIGNED in statement.names
         """Whether it asks if the message is signed."""
+        self.reads_time = not _OF_TIME.isdisjoint(statement.names)
+        """Whether it asks for anything that changes by itself."""
         self._statement = statement
         self._conditions = tuple(each for each in statement.conditions if not VOLATILE_KEYS.isdisjoint(each.names))
         steady = all(VOLATILE_KEYS.isdisjoint(pattern.variables) for pattern in statement.resources)

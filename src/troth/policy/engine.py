@@ -33,11 +33,23 @@ class Grant:
     With `now`, statements that read what may change are decided anew for every request; without it, time stands still
     at ``context.current_time``.
 
-    Memory: what of its policies depends on the principal; and four times `DECISIONS_CACHED_MAX` topics of
-    `DECISION_CACHED_CHARS_MAX` characters at most, whatever the client invents: 0.5 MiB of ASCII, 1.4 MiB at worst.
+    Memory: what of its policies depends on the principal; and four times `DECISIONS_CACHED_MAX` topics (five where
+    signatures count) of `DECISION_CACHED_CHARS_MAX` characters at most, whatever the client invents: 0.5 MiB of ASCII,
+    1.4 MiB at worst.
     """
 
-    __slots__ = ("_compiled", "_context", "_keys", "_now", "_publish", "_receive", "_retain", "_rules", "_subscribe")
+    __slots__ = (
+        "_compiled",
+        "_context",
+        "_keys",
+        "_now",
+        "_publish",
+        "_receive",
+        "_retain",
+        "_rules",
+        "_signed",
+        "_subscribe",
+    )
 
     def __init__(
         self, compiled: Compiled, context: ConnectionContext, now: Callable[[], datetime] | None = None
@@ -51,6 +63,8 @@ class Grant:
         self._retain: dict[str, bool] = {}
         self._subscribe: dict[str, bool] = {}
         self._receive: dict[str, bool] = {}
+        # Of most connections for ever: nothing asks for signatures.
+        self._signed: dict[tuple[Action, str], bool | None] | None = None
 
     def fresh(self) -> "Grant":
         """Return a grant that decides the same, for another connection: what is made ready is shared, and no topic."""
@@ -58,12 +72,13 @@ class Grant:
         other._compiled, other._context, other._keys = self._compiled, self._context, self._keys
         other._now, other._rules = self._now, self._rules
         other._publish, other._retain, other._subscribe, other._receive = {}, {}, {}, {}
+        other._signed = None
         return other
 
     def may_publish(self, topic: str) -> bool:
         """Say whether `iot:Publish` is allowed on a topic, whatever the message.
 
-        Where that `depends_on_signature`, the message itself is to be decided (`decide`), and this says no.
+        Where that depends on its signature (`may_if_signed`), this says no.
         """
         known = self._publish.get(topic)
         return self._find_out(Action.PUBLISH, topic, self._publish) if known is None else known
@@ -92,10 +107,22 @@ class Grant:
         rules = [self._rules.get(action) or self._make_rules(action) for action in _SIGNABLE]
         return any(each.reads_signature for one in rules for each in one.live)
 
-    def depends_on_signature(self, action: Action, topic: str) -> bool:
-        """Say whether it depends on a message's signature if `action` is allowed on a topic."""
+    def may_if_signed(self, action: Action, topic: str) -> bool | None:
+        """Say whether `action` is allowed on a topic to a message that is signed; None where that does not matter."""
+        key = (action, topic)
+        if self._signed is not None and key in self._signed:
+            return self._signed[key]
         rules = self._rules.get(action) or self._make_rules(action)
-        return any(each.reads_signature and each.may_apply(rules.arn + topic) for each in rules.live)
+        arn = rules.arn + topic
+        live = [each for each in rules.live if each.may_apply(arn)]
+        allowed: bool | None = None
+        if any(each.reads_signature for each in live):
+            allowed = self._search(rules, arn, True)[0] is Outcome.ALLOW
+        if len(topic) <= DECISION_CACHED_CHARS_MAX and not any(each.reads_time for each in live):
+            if self._signed is None or len(self._signed) >= DECISIONS_CACHED_MAX:
+                self._signed = {}
+            self._signed[key] = allowed
+        return allowed
 
     def decide(self, action: str, resource: str, *, message_signed: bool = False) -> Decision:
         """Decide one request and say why; not remembered. Raises as `evaluate` does.

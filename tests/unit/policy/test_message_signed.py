@@ -50,8 +50,8 @@ EVERYTHING: dict[str, object] = {"Effect": "Allow", "Action": "iot:*", "Resource
 
 def test_a_message_is_allowed_where_it_is_signed() -> None:
     asked = grant(statement("Allow", "home/*", "true"))
-    assert asked.depends_on_signature(Action.PUBLISH, "home/power")
-    assert not asked.depends_on_signature(Action.PUBLISH, "elsewhere")
+    assert asked.may_if_signed(Action.PUBLISH, "home/power") is True
+    assert asked.may_if_signed(Action.PUBLISH, "elsewhere") is None
     assert not asked.may_publish("home/power")
     assert not asked.decide(Action.PUBLISH, "home/power").allowed
     assert asked.decide(Action.PUBLISH, "home/power", message_signed=True).allowed
@@ -71,12 +71,12 @@ def test_a_thing_type_can_ask_for_signed_messages() -> None:
     rule = statement("Deny", "*", "false", more=of_meters)
     assert not grant(EVERYTHING, rule).may_publish("home/power")
     assert grant(EVERYTHING, rule, of_type="lamp").may_publish("home/power")
-    assert not grant(EVERYTHING, rule, of_type="lamp").depends_on_signature(Action.PUBLISH, "home/power")
+    assert grant(EVERYTHING, rule, of_type="lamp").may_if_signed(Action.PUBLISH, "home/power") is None
 
 
 def test_retaining_asks_too_and_receiving_does_not_wait() -> None:
     asked = grant(statement("Allow", "home/*", "true", "iot:*"), statement("Allow", "home/a", "false", "iot:Receive"))
-    assert asked.depends_on_signature(Action.RETAIN_PUBLISH, "home/a")
+    assert asked.may_if_signed(Action.RETAIN_PUBLISH, "home/a") is True
     assert not asked.may_retain("home/a")
     assert asked.may_receive("home/a")
     assert not asked.may_receive("home/b")
@@ -97,3 +97,15 @@ def test_the_specification_decides_the_same(signed: bool) -> None:
 def test_people_can_ask_for_either() -> None:
     assert not context().message_signed
     assert context(messageSigned=True).message_signed
+
+
+def test_what_also_depends_on_the_time_is_decided_each_time() -> None:
+    until = {"DateLessThan": {"aws:CurrentTime": "2026-06-01T12:00:00Z"}}
+    moments = iter([NOW, NOW, NOW.replace(hour=13)])
+    asked = make_grant([policy(statement("Allow", "home/*", "true", more=dict(until)))], meter(), lambda: next(moments))
+    assert [asked.may_if_signed(Action.PUBLISH, "home/a") for _ in range(3)] == [True, True, False]
+
+
+def test_signed_or_not_it_may_be_denied_and_that_is_remembered() -> None:
+    asked = grant(statement("Allow", "home/*", "true"), {**EVERYTHING, "Effect": "Deny"})
+    assert [asked.may_if_signed(Action.PUBLISH, "home/a") for _ in range(2)] == [False, False]
