@@ -1,6 +1,7 @@
 """What is put into an envelope comes out of it, and what a device sends comes out as it was, whatever it looks like."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,12 @@ from troth.protocols.mqtt import Properties, Publish, build_publish
 from troth.testing.clock import FakeClock
 
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
+
+
+def said(fields: dict[str, Any]) -> Properties:
+    return Properties(**fields)
+
+
 PROPERTIES = st.fixed_dictionaries(
     {
         "payload_is_text": st.sampled_from([None, True, False]),
@@ -31,7 +38,7 @@ PROPERTIES = st.fixed_dictionaries(
         "correlation_data": st.none() | st.binary(max_size=8),
         "user_properties": st.lists(st.tuples(TEXTS, TEXTS), max_size=3).map(tuple),
     }
-).map(lambda said: Properties(**said))
+).map(said)
 CONTENTS = st.tuples(
     st.binary(max_size=32),
     PROPERTIES,

@@ -1,5 +1,7 @@
 """Memory in flight is bounded for all sessions of a worker together, and who has held it longest makes room."""
 
+from functools import partial
+
 from tests.unit.gateway.mqtt.wires import Wire
 
 from troth.gateway.mqtt.flight import FREE_BYTES, Flight, Share
@@ -17,7 +19,7 @@ class Sessions:
         self.ended: list[int] = []
         self.broker_slow = False
         self.shares = [
-            Share(self.flight, wire, lambda: self.broker_slow, lambda reason, place=place: self._end(place, reason))
+            Share(self.flight, wire, lambda: self.broker_slow, partial(self._end, place))
             for place, wire in enumerate(self.wires)
         ]
 
