@@ -42,6 +42,8 @@ SAID = Properties(
 )
 ALL = allow("iot:*", "*")
 KEPT = Properties(session_expiry_s=600)
+SETTLED_S = 0.2
+"""Until the broker, too, has seen a device go: what NATS sends to a link that is closing it sends again much later."""
 
 
 def topic_of(held: Held, last: str = "light") -> str:
@@ -299,6 +301,7 @@ def test_a_session_is_kept_and_begun_anew_as_both_questions_are_answered(house: 
     talk = live5(house, lamp, clean_session=True, properties=KEPT)
     assert talk.subscribe(topic_of(lamp), qos=1) == (1,)
     _leave(talk)
+    house.let_pass(SETTLED_S)
     spy.publish(topic_of(lamp), b"queued", qos=1)
     # Taken up, and kept no longer.
     talk = house.talk(lamp, version=FIVE)
@@ -322,6 +325,7 @@ def test_a_clean_start_forgets_what_was_and_keeps_what_comes(house: House) -> No
     assert not talk.connect(name_of(lamp), clean_session=True, properties=KEPT).session_present
     assert talk.subscribe(topic_of(lamp, "new"), qos=1) == (1,)
     _leave(talk)
+    house.let_pass(SETTLED_S)
     spy.publish(topic_of(lamp, "old"), b"1", qos=1)
     spy.publish(topic_of(lamp, "new"), b"2", qos=1)
     talk = house.talk(lamp, version=FIVE)
@@ -532,6 +536,15 @@ def test_a_server_says_why_it_goes(house: House) -> None:
     fourth = live5(house, house.thing(), closing)
     closing.close()
     assert fourth.expect(Disconnect).reason is ReasonCode.SERVER_SHUTTING_DOWN
+
+
+def test_a_session_that_another_worker_takes_over_is_told_so(house: House) -> None:
+    lamp, bystander = house.thing(), house.thing()
+    talk, other = live5(house, lamp), live5(house, bystander)
+    again = live5(house, lamp, house.gateway_with())
+    assert talk.expect(Disconnect).reason is ReasonCode.SESSION_TAKEN_OVER
+    assert again.is_alive()
+    assert other.is_alive()
 
 
 def test_a_malformed_packet_is_told(house: House) -> None:
