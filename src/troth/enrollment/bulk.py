@@ -12,7 +12,7 @@ from typing import Final, TextIO
 from troth.authority.intents import find_requested
 from troth.authority.issue import Wanted
 from troth.clock import Clock
-from troth.enrollment.template_apply import apply_plan, was_enrolled
+from troth.enrollment.template_apply import apply_plan, require_free
 from troth.enrollment.template_plan import CertificatePlan, Plan, plan
 from troth.enrollment.template_resources import TemplateType
 from troth.enrollment.template_text import Template
@@ -125,11 +125,9 @@ class Registering:
         if not certificate.active:
             hint = "leave Status out, and deactivate it afterwards: troth cert deactivate"
             raise Fault(Kind.REJECTED, "a certificate that is issued comes into force", hint=hint)
-        earlier = {each.certificate_id for each in find_requested(changing.connection, [request.digest])}
-        if not self.template.options.again and was_enrolled(changing, thing, {each for each in earlier if each}):
-            raise Fault(
-                Kind.CONFLICT, f"thing {thing!r} has had a certificate", hint="let the template say so: --again"
-            )
+        found = find_requested(changing.connection, [request.digest])
+        earlier = {each.certificate_id for each in found if each.certificate_id}
+        require_free(changing, thing, earlier, f"request:{request.digest}", again=self.template.options.again)
         proof = {"template": self.template.name, "version": self.template.version, "line": number}
         return Wanted(self.template.options.profile, request, METHOD, proof, thing=thing)
 

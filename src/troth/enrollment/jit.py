@@ -28,7 +28,6 @@ from troth.enrollment.templates import TemplateRow, find_template, get_template
 from troth.errors import Fault, Kind, PeerFault
 from troth.journal.change import Change, change
 from troth.limits import (
-    CERTIFICATE_BYTES_MAX,
     FIRST_CONNECTIONS_PER_ADDRESS_PER_HOUR_MAX,
     FIRST_CONNECTIONS_PER_CA_PER_HOUR_MAX,
     PENDING_PER_CA_MAX,
@@ -48,7 +47,7 @@ from troth.registry.keys_seen import find_key, key_digest, other_things_key
 from troth.registry.things import find_thing
 from troth.store.connect import Database
 from troth.store.read import read
-from troth.x509.certificates import attributes, certificate_id
+from troth.x509.certificates import attributes, certificate_id, parse_certificate
 from troth.x509.public_keys import read_subject_key
 
 REGISTERED: Final = "jitr"
@@ -146,8 +145,7 @@ def _registrar(connection: Connection, leaf: x509.Certificate, at: datetime) -> 
 
 def _require_good(leaf: x509.Certificate) -> None:
     """Return if a certificate can be anybody's here: bounded, read whole, of a kind of key that is taken."""
-    if len(leaf.public_bytes(Encoding.DER)) > CERTIFICATE_BYTES_MAX:
-        raise PeerFault(Kind.TOO_LARGE, f"a certificate may have at most {CERTIFICATE_BYTES_MAX} bytes")
+    parse_certificate(leaf.public_bytes(Encoding.DER))
     # What policies say of it would otherwise be found unreadable at each of its connections.
     attributes(leaf)
     read_subject_key(_key(leaf))

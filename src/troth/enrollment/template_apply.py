@@ -37,7 +37,7 @@ def apply_plan(
     """
     thing = _thing(change, plan.thing)
     if certificate_id is not None and plan.certificate is not None:
-        _require_free(change, thing.name, certificate_id, again=again)
+        require_free(change, thing.name, {certificate_id}, f"certificate:{certificate_id}", again=again)
         _certificate(change, plan.certificate, thing.name, certificate_id, profile)
     for policy in plan.policies:
         if policy.document is not None:
@@ -78,21 +78,24 @@ def _replaces(override: Override, there: object, wanted: object, what: str) -> b
     return override is Override.REPLACE
 
 
-def _require_free(change: Change, thing: str, certificate_id: str, *, again: bool) -> None:
-    """Return if a thing may be given this certificate."""
+def require_free(change: Change, thing: str, besides: Collection[str], credential: str, *, again: bool) -> None:
+    """Return if a thing may be given a certificate beside those with these ids.
+
+    `credential` names who gets it, where an operator has let in one. Raises `Fault` (conflict).
+    """
     bound = find_binding(change.connection, thing, lock=True)
     if bound is not None and bound.is_barred:
         hint = "let it in again: troth enrollment readmit THING"
         raise Fault(Kind.CONFLICT, f"thing {thing!r} has been withdrawn", hint=hint)
     if bound is not None and bound.is_open:
         # An operator has let one in, and no second.
-        bind(change, thing, f"certificate:{certificate_id}")
-    elif not again and was_enrolled(change, thing, {certificate_id}):
+        bind(change, thing, credential)
+    elif not again and _was_enrolled(change, thing, besides):
         hint = "let the template say so: troth template update NAME --again"
         raise Fault(Kind.CONFLICT, f"thing {thing!r} has had a certificate", hint=hint)
 
 
-def was_enrolled(change: Change, thing: str, besides: Collection[str]) -> bool:
+def _was_enrolled(change: Change, thing: str, besides: Collection[str]) -> bool:
     """Say whether a thing has had a certificate, in force or not, besides those with these ids.
 
     One that was revoked counts: who stole a device holds its claim certificate too, and must not come back with it.

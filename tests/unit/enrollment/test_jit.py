@@ -1,10 +1,15 @@
 """First connections, decided without a connection: bounds, the switch, and what certificates say of themselves."""
 
 import json
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.fixtures.issuance import entries
 from tests.fixtures.strangers import OPERATOR, Bearer, Maker, register
 from tests.fixtures.templates import new_template, small
 
@@ -187,3 +192,48 @@ def test_what_was_withdrawn_is_given_no_certificate_before_it_is_readmitted(
     with pytest.raises(Fault, match="has had a certificate"):
         give(waiting[1], again=False)
     give(waiting[1], again=True)
+
+
+@pytest.mark.slow
+def test_no_certificate_with_a_byte_that_its_ca_has_not_signed_is_registered(
+    authority: TestAuthority, maker: Maker
+) -> None:
+    customer(authority, maker)
+    device = maker.device()
+    der = device.certificate.public_bytes(Encoding.DER)
+    for place in range(len(der)):
+        for flipped in (0x01, 0x80):
+            bent = bytearray(der)
+            bent[place] ^= flipped
+            try:
+                with warnings.catch_warnings():
+                    # A serial number that is not positive is one more thing to be refused.
+                    warnings.simplefilter("ignore")
+                    leaf = x509.load_der_x509_certificate(bytes(bent))
+            except (ValueError, x509.InvalidVersion):
+                continue
+            with pytest.raises(Fault), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                meet(authority.db, authority.clock, DEFAULT, leaf, "192.0.2.1")
+    assert entries(authority.db, "certificate.registered") == []
+    come(authority, device)
+    assert len(entries(authority.db, "certificate.registered")) == 1
+
+
+def test_the_same_certificate_signed_in_another_way_is_no_second_one(authority: TestAuthority, maker: Maker) -> None:
+    """Of an ECDSA signature (r, s) anybody can make (r, n-s): another certificate id, and the same certificate."""
+    customer(authority, maker)
+    device = maker.device()
+    come(authority, device)
+    r, s = decode_dss_signature(device.certificate.signature)
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    der = device.certificate.public_bytes(Encoding.DER)
+    old, new = device.certificate.signature, encode_dss_signature(r, order - s)
+    body = device.certificate.tbs_certificate_bytes + der[4 + len(device.certificate.tbs_certificate_bytes) :]
+    body = body[: -len(old) - 3] + bytes([3, len(new) + 1, 0]) + new
+    twin = x509.load_der_x509_certificate(b"\x30\x82" + len(body).to_bytes(2) + body)
+    assert twin.tbs_certificate_bytes == device.certificate.tbs_certificate_bytes
+    assert certificate_id(twin) != certificate_id(device.certificate)
+    with pytest.raises(Fault) as refused:
+        meet(authority.db, authority.clock, DEFAULT, twin, "192.0.2.1")
+    assert refused.value.kind is Kind.CONFLICT
