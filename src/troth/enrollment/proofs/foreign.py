@@ -22,7 +22,7 @@ from troth.enrollment.proofs.way import Shown
 from troth.errors import Kind, PeerFault
 from troth.journal.change import Change
 from troth.registry.foreign_issuers import ForeignIssuer, ForeignPurpose, ForeignState, list_foreign_issuers
-from troth.x509.certificates import certificate_id, find_extension, parse_certificate, subject_text
+from troth.x509.certificates import UNREADABLE, certificate_id, find_extension, parse_certificate, subject_text
 from troth.x509.requests import Request
 from troth.x509.verify import find_path
 
@@ -81,7 +81,10 @@ def issuer_of(
     # A signature is whole octets: with unused bits, the same one would make other certificates of one.
     if not leaf.public_bytes(Encoding.DER).endswith(b"\x00" + leaf.signature):
         raise _no_issuer()
-    constraints = find_extension(leaf, x509.BasicConstraints)
+    try:
+        constraints = find_extension(leaf, x509.BasicConstraints)
+    except UNREADABLE as error:
+        raise PeerFault(Kind.MALFORMED, "the certificate cannot be read", detail=str(error)) from error
     if constraints is not None and constraints.ca:
         raise _no_issuer()
     last: PeerFault = _no_issuer()
