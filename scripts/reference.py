@@ -21,7 +21,7 @@ from troth.gateway.mqtt.states import TRANSITIONS, State
 from troth.gateway.mqtt.voice import CONNACKS, DISCONNECTS
 from troth.gateway.presence import DISCONNECT_REASONS
 from troth.gateway.refusal import Reason
-from troth.protocols.mqtt.reasons import CONNACK_CODES
+from troth.protocols.mqtt.reasons import CONNACK_CODES, CONNACK_REASONS
 from troth.protocols.problem import ROWS
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -74,15 +74,16 @@ def render_errors() -> str:
         "Every failure that Troth foresees has one of these kinds. Each surface renders it by a table of its own.",
         "What is not foreseen is answered as an internal error (exit code 70, HTTP 500), its text only in the log.",
         "Made by `scripts/reference.py`.\n",
-        "| Kind | Meaning | Exit code | HTTP status | CONNACK (3.1.1) |",
-        "|---|---|---|---|---|",
+        "| Kind | Meaning | Exit code | HTTP status | CONNACK (3.1.1) | CONNACK (5) |",
+        "|---|---|---|---|---|---|",
     ]
     meanings = _kind_meanings()
     for kind in Kind:
         connack = CONNACK_CODES[kind]
         shown = "-" if connack is None else str(int(connack))
         status = ROWS[kind].status
-        lines.append(f"| `{kind}` | {meanings[kind.name]} | {EXIT_CODES[kind]} | {status} | {shown} |")
+        reason = CONNACK_REASONS[kind]
+        lines.append(f"| `{kind}` | {meanings[kind.name]} | {EXIT_CODES[kind]} | {status} | {shown} | 0x{reason:02X} |")
     return "\n".join(lines) + "\n"
 
 

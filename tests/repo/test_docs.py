@@ -10,7 +10,7 @@ import pytest
 
 from troth.cli.output import EXIT_CODES, EXIT_INTERNAL
 from troth.errors import Kind
-from troth.protocols.mqtt.reasons import CONNACK_CODES
+from troth.protocols.mqtt.reasons import CONNACK_CODES, CONNACK_REASONS
 from troth.protocols.problem import ROWS
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_every_page_is_linked_from_the_readme() -> None:
         assert f"docs/{page.name}" in readme
 
 
-@pytest.mark.parametrize("table", [EXIT_CODES, CONNACK_CODES, ROWS], ids=["exit-codes", "connack", "http"])
+@pytest.mark.parametrize("table", [EXIT_CODES, CONNACK_CODES, CONNACK_REASONS, ROWS], ids=["exit-codes", "connack", "connack-5", "http"])
 def test_every_kind_is_rendered_on_every_surface(table: Mapping[Kind, object]) -> None:
     assert set(table) == set(Kind)
 
