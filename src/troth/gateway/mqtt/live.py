@@ -4,6 +4,7 @@ Decides the CONNECT, opens what the broker has of the session as the device aske
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -47,6 +48,7 @@ class Live:
         "_gate",
         "_link",
         "_opening",
+        "_parting",
         "_silenced",
         "exchange",
         "not_after",
@@ -60,6 +62,7 @@ class Live:
         self._connect = opening.connect
         self._forgets = False
         self._silenced = False
+        self._parting: asyncio.Task[None] | None = None
         denials, connect = arrival.denials, opening.connect
         denials.who = replace(denials.who, client_id=connect.client_id)
         if connect.will is not None and (problem := gate.terms.names.topic_problem(connect.will.topic)):
@@ -139,6 +142,14 @@ class Live:
         """Have its will not published, however it ends."""
         self._silenced = True
         self._link.write(DISCONNECT)
+
+    def part(self, end: Callable[[Reason], None]) -> None:
+        """The broker has closed: find out whether another connection has taken the session over, and end."""
+        self._parting = asyncio.get_running_loop().create_task(self._part(end))
+
+    async def _part(self, end: Callable[[Reason], None]) -> None:
+        is_up = await self._gate.seats.is_broker_up()
+        end(Reason.TAKEN_OVER if is_up else Reason.UPSTREAM_CLOSED)
 
     def close(self, reason: Reason) -> None:
         """Leave the broker as the device asked: with its will due, now or later, and its session kept or forgotten."""

@@ -14,12 +14,15 @@ import structlog
 from troth.errors import Fault, Kind
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link, Upstream
 from troth.gateway.refusal import Reason
+from troth.keys.randomness import random_id
 from troth.limits import UPSTREAM_WAIT_S_MAX
 from troth.protocols.mqtt import Connack, Connect, Disconnect, Packet, Pingreq, StreamFault, render
 
 _DISCONNECT: Final = render(Disconnect())
 _PING: Final = render(Pingreq())
 _PING_S: Final = KEEP_ALIVE_S_MIN / 2
+LOOK_S_MAX: Final = 1.0
+"""How long a broker may take to let us in that is taken for one that is up."""
 
 log = structlog.get_logger()
 
@@ -93,6 +96,7 @@ class Seats:
         self._sitting: dict[str, Sitter] = {}
         self._wills: dict[str, _Will] = {}
         self._forgetting: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[bool] | None = None
 
     def take(self, seat: str, sitter: Sitter) -> None:
         """Sit down; whoever sat there before is ended."""
@@ -140,6 +144,22 @@ class Seats:
         finally:
             link.close()
         return answer.session_present
+
+    async def is_broker_up(self) -> bool:
+        """Say whether the broker lets us in now; many who ask at once are answered by one look."""
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> bool:
+        try:
+            async with asyncio.timeout(LOOK_S_MAX):
+                await self.visit(f"troth-look-{random_id()}", clean=True)
+        except (Fault, TimeoutError):
+            return False
+        finally:
+            self._looking = None
+        return True
 
     def forget(self, seat: str) -> None:
         """Have the broker forget the session of a seat, soon."""

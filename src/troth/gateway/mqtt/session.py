@@ -202,7 +202,10 @@ class Session(asyncio.Protocol):
 
     def broker_gone(self) -> None:
         """The broker has closed: it stopped, or this client id has come again somewhere else."""
-        self.end(Reason.UPSTREAM_CLOSED)
+        if self._state is State.LIVE and self._live is not None:
+            self._live.part(self.end)
+        else:
+            self.end(Reason.UPSTREAM_CLOSED)
 
     # What others want of it.
 
@@ -244,7 +247,7 @@ class Session(asyncio.Protocol):
         if self._state is State.LIVE or reason in THEIRS:
             self._gate.report.closed(self._denials.who, reason, detail, ours=reason not in THEIRS)
             if self._state is State.LIVE:
-                self._say(farewell(self._reader.version, reason, code))
+                farewell(self._transport, self._reader.version, reason, code)
             self._close(reason)
         else:
             resource = f"certificate/{self.certificate_id}"
@@ -260,12 +263,8 @@ class Session(asyncio.Protocol):
         self._gate.report.refused(self._denials.who, refusal)
         # Before its CONNECT, a client must not be sent anything.
         if self._state is not State.AWAITING_CONNECT:
-            self._say(refused(self._reader.version, refusal, code, aws=self._gate.terms.aws))
+            refused(self._transport, self._reader.version, refusal, code, aws=self._gate.terms.aws)
         self._close(refusal.reason)
-
-    def _say(self, words: bytes) -> None:
-        if words:
-            self._transport.write(words)
 
     def _close(self, reason: Reason) -> None:
         self._enter(State.CLOSED)

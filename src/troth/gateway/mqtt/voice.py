@@ -3,6 +3,7 @@
 OASIS MQTT 3.1.1, section 3.2; MQTT 5.0, sections 3.2.2.2 and 3.14.2.1. Decides nothing.
 """
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -85,19 +86,26 @@ DISCONNECTS: Final[Mapping[Reason, ReasonCode | None]] = MappingProxyType(
 """Why a live connection of MQTT 5 is ended, in a DISCONNECT; None where nobody listens any more."""
 
 
-def refused(version: Version | None, refusal: Refusal, code: ReasonCode | None, *, aws: bool = False) -> bytes:
-    """Return what a device is told whose CONNECT is refused; empty for nothing. `code` is a better one where known."""
+def refused(
+    transport: asyncio.Transport,
+    version: Version | None,
+    refusal: Refusal,
+    code: ReasonCode | None,
+    *,
+    aws: bool = False,
+) -> None:
+    """Tell a device whose CONNECT is refused. `code` is a better one where known; AWS closes 3.1.1 without a word."""
     if version is Version.MQTT_5:
         fits = code is not None and code in CODES[PacketType.CONNACK]
-        return render(Connack(code if fits and code else CONNACKS[refusal.reason]), Version.MQTT_5)
+        transport.write(render(Connack(code if fits and code else CONNACKS[refusal.reason]), Version.MQTT_5))
+        return
     answer = connack_code(refusal)
-    # AWS closes without a word.
-    return b"" if answer is None or aws else render(Connack(answer))
+    if answer is not None and not aws:
+        transport.write(render(Connack(answer)))
 
 
-def farewell(version: Version | None, reason: Reason, code: ReasonCode | None) -> bytes:
-    """Return the last word to a device that was let in; MQTT 3.1.1 has none. `code` is a better one where known."""
+def farewell(transport: asyncio.Transport, version: Version | None, reason: Reason, code: ReasonCode | None) -> None:
+    """Say the last word to a device that was let in; MQTT 3.1.1 has none. `code` is a better one where known."""
     said = code if code is not None and code in CODES[PacketType.DISCONNECT] else DISCONNECTS[reason]
-    if version is not Version.MQTT_5 or said is None:
-        return b""
-    return render(Disconnect(said), Version.MQTT_5)
+    if version is Version.MQTT_5 and said is not None:
+        transport.write(render(Disconnect(said), Version.MQTT_5))
