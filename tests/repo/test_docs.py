@@ -45,7 +45,9 @@ def test_every_page_is_linked_from_the_readme() -> None:
         assert f"docs/{page.name}" in readme
 
 
-@pytest.mark.parametrize("table", [EXIT_CODES, CONNACK_CODES, CONNACK_REASONS, ROWS], ids=["exit-codes", "connack", "connack-5", "http"])
+@pytest.mark.parametrize(
+    "table", [EXIT_CODES, CONNACK_CODES, CONNACK_REASONS, ROWS], ids=["exit-codes", "connack", "connack-5", "http"]
+)
 def test_every_kind_is_rendered_on_every_surface(table: Mapping[Kind, object]) -> None:
     assert set(table) == set(Kind)
 
