@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from tests.fixtures.mqtt import allow, policy
+from tests.fixtures.strangers import Maker, register
 
 from troth.errors import Fault, Kind
 from troth.gateway.principals import Principals
@@ -18,10 +20,13 @@ from troth.limits import DEFAULT, Limits
 from troth.policy.attachment import TargetKind
 from troth.registry.attachments import detach_principal
 from troth.registry.certificates import CertificateState
+from troth.registry.foreign_certificates import register_certificate
+from troth.registry.foreign_issuers import ForeignPurpose
 from troth.registry.policies import attach_policy, create_policy, detach_policy
 from troth.store.read import read
 from troth.store.write import write
 from troth.testing.authority import TestAuthority
+from troth.x509.certificates import certificate_id
 from troth.x509.profiles import Purpose
 
 ACTOR = "operator:test"
@@ -67,6 +72,23 @@ def test_a_principal_is_read_with_all_that_decides(authority: TestAuthority, pri
     assert known.not_after == lamp.certificate.not_valid_after_utc
     assert known.position == end(authority)
     assert principals.find(lamp.certificate_id) is known
+
+
+@pytest.mark.parametrize(
+    ("issuer", "purpose"), [("customer", Purpose.DEVICES), ("manufacturer", None), ("nobody", None)]
+)
+def test_of_cas_elsewhere_a_registered_customers_alone_certifies_devices(
+    authority: TestAuthority, principals: Principals, tmp_path: Path, issuer: str, purpose: Purpose | None
+) -> None:
+    maker = Maker.new(tmp_path, authority.clock.now())
+    leaf, issuer_id = maker.device().certificate, certificate_id(maker.certificate)
+    if issuer != "nobody":
+        register(authority, maker, "acme", ForeignPurpose(issuer))
+    with changing(authority) as step:
+        row = register_certificate(step, leaf, issuer_id=issuer_id, method="jitr")
+    known = asyncio.run(principals.get(row.certificate_id))
+    assert known is not None
+    assert (known.state, known.purpose) == (CertificateState.PENDING_ACTIVATION, purpose)
 
 
 def test_an_unknown_certificate_is_nobody(principals: Principals) -> None:
