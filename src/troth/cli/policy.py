@@ -39,6 +39,29 @@ def create(name: NameArgument, file: FileArgument, home: HomeOption = HOME, as_j
     answer({"name": made.name, "version": made.version}, f"created policy {name}", as_json=as_json)
 
 
+@app.command()
+def update(name: NameArgument, file: FileArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """Put a new document into force. It takes effect at once, also on live connections."""
+    from troth.journal.change import change
+    from troth.registry import policies
+
+    text = read_document_text(file)
+    with opened(home) as here, change(here.db, here.clock, here.actor) as changing:
+        made = policies.update_policy(changing, name, text, here.settings.limits.resolve())
+    answer({"name": name, "version": made.version}, f"policy {name} is at version {made.version}", as_json=as_json)
+
+
+@app.command()
+def delete(name: NameArgument, home: HomeOption = HOME, as_json: JsonOption = False) -> None:
+    """Delete a policy that is attached to nothing."""
+    from troth.journal.change import change
+    from troth.registry import policies
+
+    with opened(home) as here, change(here.db, here.clock, here.actor) as changing:
+        policies.delete_policy(changing, name)
+    answer({"name": name, "deleted": True}, f"deleted policy {name}", as_json=as_json)
+
+
 @app.command("list")
 def list_(
     after: Annotated[str | None, typer.Option("--after", help="Go on after this name.")] = None,

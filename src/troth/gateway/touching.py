@@ -80,6 +80,8 @@ TOUCHES: Final[Mapping[str, Touch]] = MappingProxyType(
         "group.updated": _nothing,
         # One that is new is attached to nothing.
         "policy.created": _nothing,
+        "policy.updated": _its("policy"),
+        "policy.deleted": _its("policy"),
         "policy.attached": _target,
         "policy.detached": _target,
         # Whose certificates are taken.

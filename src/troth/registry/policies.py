@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, tuple_, update
 
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
-from troth.limits import DEFAULT, POLICIES_PER_TARGET_MAX, Limits
+from troth.limits import DEFAULT, POLICIES_PER_TARGET_MAX, POLICY_VERSIONS_MAX, Limits
 from troth.names import parse_policy_name
 from troth.policy.attachment import TargetKind
 from troth.policy.document import parse_document
@@ -19,10 +19,13 @@ from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.registry.things import lock_thing
 
 POLICY_CREATED: Final = "policy.created"
+POLICY_UPDATED: Final = "policy.updated"
+POLICY_DELETED: Final = "policy.deleted"
 POLICY_ATTACHED: Final = "policy.attached"
 POLICY_DETACHED: Final = "policy.detached"
 
 _ATTACHMENTS: Final = tables.policy_attachments.c
+_VERSIONS: Final = tables.policy_versions.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,45 @@ def create_policy(change: Change, name: str, document: str, limits: Limits = DEF
     if existing.document != document:
         raise Fault(Kind.CONFLICT, f"policy {name!r} exists with another document", hint="choose another name")
     return existing
+
+
+def update_policy(change: Change, name: str, document: str, limits: Limits = DEFAULT) -> Policy:
+    """Put a new version of a policy into force; where the document is this very text, nothing changes.
+
+    The versions before it are kept, `POLICY_VERSIONS_MAX` in all, the oldest go first. Raises `Fault`: not found;
+    malformed or too large for a document that cannot be, saying where.
+    """
+    parse_document(document, limits)
+    before = _lock(change, name)
+    if before.document == document:
+        return before
+    version = before.version + 1
+    change.execute(
+        tables.policy_versions.insert().values(policy=name, version=version, document=document, created_at=change.at)
+    )
+    in_force = update(tables.policies).where(tables.policies.c.name == name)
+    change.execute(in_force.values(default_version=version, updated_at=change.at))
+    old = (_VERSIONS.policy == name, _VERSIONS.version <= version - POLICY_VERSIONS_MAX)
+    change.execute(delete(tables.policy_versions).where(*old))
+    change.record(POLICY_UPDATED, name, policy=name, version=version, before=before.version, document=document)
+    return Policy(name, version, document, before.created_at, change.at)
+
+
+def delete_policy(change: Change, name: str) -> None:
+    """Delete a policy with all its versions. Raises `Fault`: not found; conflict while it is attached to anything."""
+    found = _lock(change, name)
+    if list_targets(change.connection, name, limit=1):
+        hint = "detach it first; troth policy show NAME says from what"
+        raise Fault(Kind.CONFLICT, f"policy {name!r} is attached", hint=hint)
+    change.execute(delete(tables.policy_versions).where(_VERSIONS.policy == name))
+    change.execute(delete(tables.policies).where(tables.policies.c.name == name))
+    change.record(POLICY_DELETED, name, policy=name, version=found.version, document=found.document)
+
+
+def _lock(change: Change, name: str) -> Policy:
+    """Return the policy, which no other change alters until this one is committed. Raises `Fault` (not found)."""
+    change.execute(select(tables.policies.c.name).where(tables.policies.c.name == name).with_for_update())
+    return get_policy(change.connection, name)
 
 
 def find_policy(connection: Connection, name: str) -> Policy | None:

@@ -19,7 +19,7 @@ from troth.journal.change import change
 from troth.protocols.mqtt import Will, build_publish
 from troth.registry.attachments import attach_principal, detach_principal
 from troth.registry.decisions import list_counts, list_decisions
-from troth.registry.policies import attach_policy, create_policy
+from troth.registry.policies import attach_policy, create_policy, update_policy
 from troth.registry.sessions import Which, count_sessions, list_sessions
 from troth.registry.states import deactivate
 from troth.store.read import read
@@ -267,3 +267,17 @@ def test_people_can_see_who_is_connected_and_what_was_denied(house: House, log: 
     house.gateway.flush()
     with read(house.site.db) as connection:
         assert not list_sessions(connection, now, Which(thing=name_of(lamp)))
+
+
+def test_a_policy_that_changes_counts_for_the_next_packet_of_a_live_session(house: House) -> None:
+    lamp = house.thing(allow("iot:Connect", "*"))
+    name = name_of(lamp)
+    attached = house.allow(name, allow(["iot:Subscribe", "iot:Receive"], "topicfilter/extra/*", "topic/extra/*"))
+    talk = house.live(lamp)
+    assert talk.subscribe("extra/a") == (0,)
+    with change(house.site.db, house.site.clock, "operator:test") as changing:
+        update_policy(changing, attached, policy(allow("iot:Subscribe", "topicfilter/other/*")))
+    house.gateway.settle()
+    assert talk.subscribe("extra/b", "other/b") == (0x80, 0)
+    house.spy().publish("extra/a", b"x", qos=1)
+    assert talk.no_message()

@@ -22,7 +22,7 @@ from troth.limits import DEFAULT
 from troth.registry.attachments import attach_principal, detach_principal
 from troth.registry.issuers import IssuerState, get_issuer, set_issuer_state
 from troth.registry.kicks import kick
-from troth.registry.policies import attach_policy, create_policy, detach_policy
+from troth.registry.policies import attach_policy, create_policy, delete_policy, detach_policy, update_policy
 from troth.registry.sessions import Which
 from troth.registry.states import deactivate, hold, revoke, supersede
 from troth.registry.things import create_thing, update_thing
@@ -105,6 +105,13 @@ CASES = {
         lambda step, ids: attach_policy(step, "more", certificate_id=ids[LAMP]), LAMP
     ),
     "policy detached": reviews(lambda step, _: detach_policy(step, "shared", thing=LAMP), LAMP),
+    "policy changed": reviews(
+        lambda step, _: update_policy(step, "shared", policy(allow("iot:Connect", "*"))), LAMP, OTHER
+    ),
+    "policy changed that is attached to nobody": Case(
+        lambda step, _: update_policy(step, "more", policy(allow("iot:Connect", "*")))
+    ),
+    "policy deleted": Case(lambda step, _: delete_policy(step, "more")),
     "policy created": Case(lambda step, _: create_policy(step, "new", policy(allow("iot:*", "*")))),
     "thing given attributes": reviews(lambda step, _: update_thing(step, LAMP, None, {"a": "b"}), LAMP),
     "thing given a type": reviews(lambda step, _: update_thing(step, LAMP, "lamp", {}), LAMP),
