@@ -83,6 +83,8 @@ MQTT_TOPIC_KNOWN_BYTES_MAX: Final = 128
 """Bytes of the longest topic name that it remembers."""
 MQTT_PROPERTIES_MAX: Final = 1024
 """Properties of one MQTT 5.0 packet, user properties and all."""
+MQTT_FILTERS_MAX: Final = 1024
+"""Topic filters of one SUBSCRIBE or UNSUBSCRIBE; `Limits` has a lower bound, past which they are refused one by one."""
 MQTT_TOPIC_ALIASED_BYTES_MAX: Final = 1024
 """Bytes of a topic name that a topic alias may stand for."""
 NATS_TOPIC_BYTES_MAX: Final = 32_000

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from troth.errors import Kind, PeerFault
+from troth.limits import MQTT_FILTERS_MAX
 from troth.protocols.mqtt.faults import breach
 from troth.protocols.mqtt.fields import Fields
 from troth.protocols.mqtt.packet_types import PacketType
@@ -88,14 +89,14 @@ def _connack(body: bytes) -> Connack:
 
 def _subscribe(body: bytes) -> Subscribe:
     fields = Fields(body)
-    packet_id = fields.packet_id()
-    subscriptions = []
-    while fields.more():
+
+    def subscription() -> Subscription:
         topic_filter, qos = fields.topic_filter(), fields.number(1)
         if qos > 2:
             raise PeerFault(Kind.MALFORMED, "a QoS in SUBSCRIBE is not 0, 1 or 2")  # [MQTT-3.8.3-4]
-        subscriptions.append(Subscription(topic_filter, qos))
-    return Subscribe(packet_id, tuple(subscriptions))
+        return Subscription(topic_filter, qos)
+
+    return Subscribe(fields.packet_id(), fields.each(subscription, MQTT_FILTERS_MAX, "topic filters"))
 
 
 def _suback(body: bytes) -> Suback:
@@ -108,11 +109,7 @@ def _suback(body: bytes) -> Suback:
 
 def _unsubscribe(body: bytes) -> Unsubscribe:
     fields = Fields(body)
-    packet_id = fields.packet_id()
-    topic_filters = []
-    while fields.more():
-        topic_filters.append(fields.topic_filter())
-    return Unsubscribe(packet_id, tuple(topic_filters))
+    return Unsubscribe(fields.packet_id(), fields.each(fields.topic_filter, MQTT_FILTERS_MAX, "topic filters"))
 
 
 def _packet_id(body: bytes) -> int:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from troth.errors import Kind, PeerFault
+from troth.limits import MQTT_FILTERS_MAX
 from troth.protocols.mqtt.faults import PacketFault, breach
 from troth.protocols.mqtt.fields import Fields
 from troth.protocols.mqtt.order import Role
@@ -129,12 +130,10 @@ def _subscribe(body: bytes) -> Subscribe:
     fields = Fields(body)
     packet_id = fields.packet_id()
     properties = take_properties(fields, Place.SUBSCRIBE)
-    subscriptions = []
-    while fields.more():
-        subscriptions.append(_subscription(fields))
+    subscriptions = fields.each(lambda: _subscription(fields), MQTT_FILTERS_MAX, "topic filters")
     if not subscriptions:
         raise breach("SUBSCRIBE is about no filter")  # [MQTT-3.8.3-2]
-    return Subscribe(packet_id, tuple(subscriptions), properties)
+    return Subscribe(packet_id, subscriptions, properties)
 
 
 def _subscription(fields: Fields) -> Subscription:
@@ -170,12 +169,10 @@ def _suback(body: bytes) -> Suback:
 def _unsubscribe(body: bytes) -> Unsubscribe:
     fields = Fields(body)
     packet_id, properties = fields.packet_id(), take_properties(fields, Place.UNSUBSCRIBE)
-    topic_filters = []
-    while fields.more():
-        topic_filters.append(fields.topic_filter())
+    topic_filters = fields.each(fields.topic_filter, MQTT_FILTERS_MAX, "topic filters")
     if not topic_filters:
         raise breach("UNSUBSCRIBE is about no filter")  # [MQTT-3.10.3-2]
-    return Unsubscribe(packet_id, tuple(topic_filters), properties)
+    return Unsubscribe(packet_id, topic_filters, properties)
 
 
 def _unsuback(body: bytes) -> Unsuback:

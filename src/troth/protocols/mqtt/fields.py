@@ -1,13 +1,15 @@
 """The data types that packets are made of, read strictly (section 1.5 of either standard). Knows no packet."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from troth.errors import Kind, PeerFault
-from troth.protocols.mqtt.faults import breach
+from troth.protocols.mqtt.faults import PacketFault, breach
 from troth.protocols.mqtt.header import parse_length
+from troth.protocols.mqtt.reason_codes import ReasonCode
 from troth.protocols.mqtt.topics import filter_problem, topic_problem
 
+_T = TypeVar("_T")
 _ENDS: Final = "a packet ends inside one of its fields"
 
 
@@ -91,6 +93,17 @@ class Fields:
     def more(self) -> bool:
         """Tell whether something is left."""
         return self._at < len(self._body)
+
+    def each(self, take: Callable[[], _T], count_max: int, what: str) -> tuple[_T, ...]:
+        """Take all that is left, of which there are `count_max` at most, else `PeerFault` (too large)."""
+        taken: list[_T] = []
+        while self.more():
+            if len(taken) == count_max:
+                raise PacketFault(
+                    ReasonCode.QUOTA_EXCEEDED, f"a packet has more than {count_max} {what}", kind=Kind.TOO_LARGE
+                )
+            taken.append(take())
+        return tuple(taken)
 
     def finish(self) -> None:
         """Insist that nothing is left."""

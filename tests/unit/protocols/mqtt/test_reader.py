@@ -6,8 +6,22 @@ import pytest
 from tests.unit.protocols.mqtt.feeding import OPENING, Outcome, feed, feed_every_way, new_reader
 
 from troth.errors import Kind
-from troth.limits import MQTT_TOPIC_KNOWN_BYTES_MAX, MQTT_TOPICS_KNOWN_MAX
-from troth.protocols.mqtt import Pingreq, Publish, Reader, Role, State, StreamFault, build_publish, render
+from troth.limits import MQTT_FILTERS_MAX, MQTT_TOPIC_KNOWN_BYTES_MAX, MQTT_TOPICS_KNOWN_MAX
+from troth.protocols.mqtt import (
+    Pingreq,
+    Publish,
+    Reader,
+    ReasonCode,
+    Role,
+    State,
+    StreamFault,
+    Subscribe,
+    Subscription,
+    Unsubscribe,
+    Version,
+    build_publish,
+    render,
+)
 
 KIB = 1024
 
@@ -77,6 +91,21 @@ def test_a_reader_tells_its_state() -> None:
 
 def test_nothing_fed_is_nothing() -> None:
     assert feed(new_reader(Role.SERVER), [b"", b"\xc0", b"", b"\x00", b""]) == Outcome((Pingreq(),))
+
+
+@pytest.mark.parametrize("version", Version)
+@pytest.mark.parametrize("asking", [True, False])
+def test_filters_are_counted(version: Version, asking: bool) -> None:
+    def packet(count: int) -> bytes:
+        if asking:
+            return render(Subscribe(1, (Subscription("a"),) * count), version)
+        return render(Unsubscribe(1, ("a",) * count), version)
+
+    bound = len(packet(MQTT_FILTERS_MAX + 1))
+    assert feed(new_reader(Role.SERVER, bound=bound, version=version), [packet(MQTT_FILTERS_MAX)]).fault is None
+    outcome = feed(new_reader(Role.SERVER, bound=bound, version=version), [packet(MQTT_FILTERS_MAX + 1)])
+    assert outcome.fault == (Kind.TOO_LARGE, f"a packet has more than {MQTT_FILTERS_MAX} topic filters")
+    assert outcome.reason is ReasonCode.QUOTA_EXCEEDED
 
 
 @pytest.mark.timeout(20)
