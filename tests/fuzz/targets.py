@@ -18,6 +18,7 @@ from tests.fuzz import (
     provisioning_requests,
     proxy_headers,
     roughtime_packets,
+    signed_readings,
 )
 
 MIB: Final = 1024 * 1024
@@ -71,4 +72,5 @@ TARGETS: Final[Mapping[str, Target]] = {
         roughtime_packets.check, roughtime_packets.SEEDS, roughtime_packets.WORDS, bytes_max=70 * 1024
     ),
     "proxy-headers": Target(proxy_headers.check, proxy_headers.SEEDS, proxy_headers.WORDS, bytes_max=70 * 1024),
+    "signed-readings": Target(signed_readings.check, signed_readings.SEEDS, signed_readings.WORDS, bytes_max=64 * 1024),
 }
