@@ -88,6 +88,8 @@ _UNAVAILABLE: Final = frozenset(
         Reason.UPSTREAM_REFUSED,
         Reason.UPSTREAM_CLOSED,
         Reason.UPSTREAM_INVALID,
+        Reason.TAKEN_OVER,
+        Reason.MEMORY_HELD,
         Reason.SHUTDOWN,
         Reason.INTERNAL,
     }

@@ -282,6 +282,19 @@ def test_a_will_that_waits_is_due_when_its_session_ends(house: House) -> None:
     assert spy.message() == (topic_of(other, "gone"), b"gone")
 
 
+def test_a_will_that_waits_is_decided_again_when_it_is_due(house: House) -> None:
+    lamp, twin = (house.thing(OWN[0]) for _ in range(2))
+    rights = [house.allow(name_of(each), OWN[1]) for each in (lamp, twin)]
+    spy = house.spy(topic_of(lamp), topic_of(twin))
+    for each in (lamp, twin):
+        will = Will(topic_of(each), b"gone", 1, properties=Properties(will_delay_s=1))
+        live5(house, each, will=will, properties=KEPT).socket.close()
+    house.detach(name_of(lamp), rights[0])
+    assert spy.message() == (topic_of(twin), b"gone")
+    house.let_pass(0.3)
+    assert spy.no_message()
+
+
 def test_the_last_word_decides_about_the_will(house: House) -> None:
     one, two = house.thing(), house.thing()
     spy = house.spy(topic_of(one), topic_of(two))

@@ -58,6 +58,8 @@ CONNACKS: Final[Mapping[Reason, ReasonCode]] = MappingProxyType(
         Reason.STATE_UNKNOWN: ReasonCode.SERVER_UNAVAILABLE,
         Reason.SHUTDOWN: ReasonCode.SERVER_UNAVAILABLE,
         Reason.TIMEOUT: ReasonCode.SERVER_UNAVAILABLE,
+        # It had not been let in yet.
+        Reason.TAKEN_OVER: ReasonCode.SERVER_BUSY,
         Reason.MEMORY_HELD: ReasonCode.QUOTA_EXCEEDED,
         Reason.TOO_MANY_CONNECTIONS: ReasonCode.QUOTA_EXCEEDED,
         Reason.TOO_MANY_ATTEMPTS: ReasonCode.CONNECTION_RATE_EXCEEDED,
@@ -71,6 +73,10 @@ DISCONNECTS: Final[Mapping[Reason, ReasonCode | None]] = MappingProxyType(
         **_NOT_AUTHORIZED,
         **_OF_THE_PROTOCOL,
         **dict.fromkeys(_UPSTREAM, ReasonCode.SERVER_SHUTTING_DOWN),
+        # Of these only a CONNECT can be guilty.
+        Reason.CLIENT_ID_INVALID: ReasonCode.PROTOCOL_ERROR,
+        Reason.PROTOCOL_UNSUPPORTED: ReasonCode.PROTOCOL_ERROR,
+        Reason.AUTHENTICATION_METHOD: ReasonCode.PROTOCOL_ERROR,
         Reason.SHUTDOWN: ReasonCode.SERVER_SHUTTING_DOWN,
         Reason.STATE_UNKNOWN: ReasonCode.SERVER_BUSY,
         Reason.RECEIVE_MAXIMUM: ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
