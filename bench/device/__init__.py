@@ -1,0 +1,1 @@
+"""What a device has to carry: bytes installed, seconds to start, memory while it runs."""
