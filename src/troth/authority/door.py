@@ -4,10 +4,10 @@ It trusts no bytes from anybody. It reads the committed intent, derives the whol
 compares with the digest that the journal recorded, lints again, signs once, and verifies what it signed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 
@@ -37,6 +37,20 @@ class Signed:
 
 Outcome = Signed | Exception
 """What came of one intent at the door."""
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+@dataclass(frozen=True, slots=True)
+class _Drafted:
+    """What is about to be signed, with which key, and by which key everybody will verify it."""
+
+    intent: Intent
+    tbs: bytes
+    key: SigningKey
+    algorithm: KeyAlgorithm
+    verifier: PublicKey
 
 
 class Door:
@@ -85,21 +99,12 @@ class Door:
         """
         committed = read_committed(db, intent_ids)
         reached(Point.READ)
+        # All are drafted, then all are signed: to go to and fro between the two costs a tenth more for each.
+        drafted = _each(lambda each: self._draft(each, now), committed)
         failed: dict[str, Fault] = {}
-        return [each if isinstance(each, Exception) else self._try(each, now, failed) for each in committed]
+        return _each(lambda each: _sign(each, failed), drafted)
 
-    def _try(self, committed: Committed, now: datetime, failed: dict[str, Fault]) -> Outcome:
-        issuer_id = committed.intent.issuer_id
-        try:
-            return failed.get(issuer_id) or self._sign(committed, now)
-        except Fault as fault:
-            if fault.kind is Kind.UNAVAILABLE:
-                failed[issuer_id] = fault
-            return fault
-        except Exception as error:  # one intent that breaks our own code must not keep the others waiting
-            return error
-
-    def _sign(self, committed: Committed, now: datetime) -> Signed:
+    def _draft(self, committed: Committed, now: datetime) -> _Drafted:
         intent = committed.intent
         _check_age(intent, now)
         template = derive(
@@ -116,7 +121,7 @@ class Door:
                 "what would be signed is not what was recorded",
                 detail="the intent, its profile or the site's public URL has changed since",
             )
-        return Signed(intent, _sign_once(key, algorithm, verifier, drafted))
+        return _Drafted(intent, drafted, key, algorithm, verifier)
 
     def _key(self, intent: Intent, profile: Profile) -> SigningKey:
         key = self._keys.get(intent.issuer_id)
@@ -129,6 +134,30 @@ class Door:
         if key is None:
             raise _unavailable(f"no key for issuer {intent.issuer_id}")
         return key
+
+
+def _each(work: Callable[[_A], _B], inputs: Sequence[_A | Exception]) -> list[_B | Exception]:
+    """Return what comes of each, and the exceptions in their places."""
+    outputs: list[_B | Exception] = []
+    for each in inputs:
+        try:
+            outputs.append(each if isinstance(each, Exception) else work(each))
+        except Exception as error:  # one intent that breaks our own code must not keep the others waiting
+            outputs.append(error)
+    return outputs
+
+
+def _sign(drafted: _Drafted, failed: dict[str, Fault]) -> Signed:
+    """Sign one, unless its key has failed before in the same call."""
+    issuer_id = drafted.intent.issuer_id
+    if issuer_id in failed:
+        raise failed[issuer_id]
+    try:
+        certificate = _sign_once(drafted.key, drafted.algorithm, drafted.verifier, drafted.tbs)
+    except Fault as fault:
+        failed[issuer_id] = fault
+        raise
+    return Signed(drafted.intent, certificate)
 
 
 def _sign_once(key: SigningKey, algorithm: KeyAlgorithm, public_key: PublicKey, tbs: bytes) -> x509.Certificate:

@@ -61,6 +61,7 @@ def thing_subject(thing: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(kind, thing)])
 
 
+@lru_cache(_SUBJECTS_KEPT)
 def encode_thing_subject(thing: str) -> bytes:
     """Return `thing_subject` in DER. Raises `Fault` (malformed)."""
     text = parse_thing_name(thing).encode("ascii")
