@@ -8,6 +8,7 @@ import typer
 
 from troth.authority.revoke import REASONS, parse_reason, revoke_issuer
 from troth.authority.revoke import revoke as revoke_certificate
+from troth.cli.ca_register import foreign_row
 from troth.cli.cert_inventory import certificate_value, export, list_, show
 from troth.cli.cert_issue import issue
 from troth.cli.output import answer, say
@@ -17,6 +18,7 @@ from troth.errors import Fault, Kind
 from troth.journal.change import Change, change
 from troth.registry import certificates, states
 from troth.registry.certificates import CertificateRow
+from troth.registry.foreign_issuers import ForeignState, find_foreign_issuer, set_foreign_state
 from troth.registry.issuers import Issuer, get_issuer_named
 
 app = typer.Typer()
@@ -41,7 +43,8 @@ def revoke(
         str | None, typer.Option("--thing", help="Instead: every certificate of this thing, and its unused tokens.")
     ] = None,
     ca: Annotated[
-        str | None, typer.Option("--ca", metavar="CA", help="Instead: a whole CA, and so everything below it.")
+        str | None,
+        typer.Option("--ca", metavar="CA", help="Instead: a whole CA, ours or registered, and all below it."),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help=f"One of: {', '.join(REASONS)}.")] = "unspecified",
     why: WhyOption = "",
@@ -54,15 +57,19 @@ def revoke(
         raise Fault(Kind.MALFORMED, "say which certificate", hint=hint)
     parsed = parse_reason(reason)
     with opened(home) as here, change(here.db, here.clock, here.actor, why) as changing:
-        if ca is not None:
+        if ca is not None and find_foreign_issuer(changing.connection, ca) is not None:
+            found = set_foreign_state(changing, ca, ForeignState.REVOKED)
+            text = f"revoked CA {ca}: nothing that it has signed is taken any more"
+            answer([foreign_row(found)], text, as_json=as_json)
+        elif ca is not None:
             _show_issuers(revoke_issuer(changing, get_issuer_named(changing.connection, ca), parsed), as_json=as_json)
         elif thing is not None:
             withdrawn = withdraw_thing(changing, thing, parsed)
             tokens = [f"revoked token {token.token_id}" for token in withdrawn.tokens]
             _show("revoked", withdrawn.certificates, *tokens, as_json=as_json)
         else:
-            found = certificates.get_certificate(changing.connection, identity or "")
-            _show("revoked", [revoke_certificate(changing, found.certificate_id, parsed)], as_json=as_json)
+            row = certificates.get_certificate(changing.connection, identity or "")
+            _show("revoked", [revoke_certificate(changing, row.certificate_id, parsed)], as_json=as_json)
 
 
 @app.command()

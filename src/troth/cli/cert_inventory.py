@@ -22,6 +22,7 @@ from troth.errors import Fault, Kind
 from troth.keys.files import write_private
 from troth.registry import certificates
 from troth.registry.certificates import CertificateRow, CertificateState
+from troth.registry.foreign_issuers import find_foreign_issuer, list_foreign_issuers
 from troth.registry.inventory import Search, all_certificates, list_certificates
 from troth.registry.issuers import get_issuer_named, list_issuers
 from troth.store.read import read
@@ -145,7 +146,7 @@ def _search(
         raise Fault(Kind.MALFORMED, "--expired and --expiring cannot both hold", hint="give one of them")
     return Search(
         thing=thing,
-        issuer_id=get_issuer_named(connection, ca).issuer_id if ca else None,
+        issuer_id=_issuer_id(connection, ca) if ca else None,
         state=state,
         profile=profile,
         expires_from=now if expiring else None,
@@ -153,10 +154,20 @@ def _search(
     )
 
 
+def _issuer_id(connection: Connection, ca: str) -> str:
+    """Return the id of a CA of ours, or of a registered one of elsewhere."""
+    foreign = find_foreign_issuer(connection, ca)
+    return foreign.issuer_id if foreign is not None else get_issuer_named(connection, ca).issuer_id
+
+
 def _with_serial(connection: Connection, serial: str, ca: str | None) -> CertificateRow:
-    issuers = [get_issuer_named(connection, ca)] if ca else list_issuers(connection)
+    if ca is not None:
+        issuers = [_issuer_id(connection, ca)]
+    else:
+        issuers = [each.issuer_id for each in list_issuers(connection)]
+        issuers += [each.issuer_id for each in list_foreign_issuers(connection)]
     wanted = serial.replace(":", "").lower().lstrip("0")
-    found = [certificates.find_by_serial(connection, issuer.issuer_id, wanted) for issuer in issuers]
+    found = [certificates.find_by_serial(connection, issuer_id, wanted) for issuer_id in issuers]
     rows = [row for row in found if row is not None]
     if not rows:
         hint = "openssl x509 -serial -noout shows a certificate's"

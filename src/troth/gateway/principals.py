@@ -213,7 +213,7 @@ def _purpose(connection: Connection, issuer_id: str) -> Purpose | None:
     if issuer is not None:
         # Of one that is retired or revoked nothing is taken any more.
         return issuer.purpose if issuer.is_trusted else None
-    # Whatever the state of a customer's CA, certificates of it that are registered stay as they are, as on AWS.
+    # When a customer's CA is deactivated, certificates of it that are registered stay as they are, as on AWS.
     return Purpose.DEVICES if find_foreign_purpose(connection, issuer_id) is ForeignPurpose.CUSTOMER else None
 
 

@@ -35,7 +35,11 @@ class Strangers:
             issuers = list_foreign_issuers(connection)
         self._enrolling = [each for each in issuers if each.state is ForeignState.ACTIVE]
         # Certificates that are registered stay in force when their CA is not taken any more, or its CRL is old.
-        self._connecting = [each.without_crl() for each in issuers if each.purpose is ForeignPurpose.CUSTOMER]
+        self._connecting = [
+            each.without_crl()
+            for each in issuers
+            if each.purpose is ForeignPurpose.CUSTOMER and each.state is not ForeignState.REVOKED
+        ]
 
     def may_enroll(self, chain: Sequence[x509.Certificate]) -> bool:
         """Say whether `chain`, a device's certificate first, leads to a CA that is taken, signatures and all."""

@@ -92,6 +92,7 @@ TOUCHES: Final[Mapping[str, Touch]] = MappingProxyType(
         "foreign-issuer.registered": _its("issuer"),
         "foreign-issuer.activated": _its("issuer"),
         "foreign-issuer.deactivated": _its("issuer"),
+        "foreign-issuer.revoked": _its("issuer"),
         # What it has signed stays in force.
         "issuer.superseded": _nothing,
         "issuer.requested": _nothing,
@@ -146,6 +147,7 @@ ENDINGS: Final[Mapping[str, Reason]] = MappingProxyType(
         CERTIFICATE_SUPERSEDED: Reason.CERTIFICATE_INACTIVE,
         "issuer.retired": Reason.WRONG_ISSUER,
         "issuer.revoked": Reason.WRONG_ISSUER,
+        "foreign-issuer.revoked": Reason.WRONG_ISSUER,
     }
 )
 """What ends the connections that it touches without a look at anything else, and why."""

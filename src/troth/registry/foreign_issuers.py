@@ -29,6 +29,7 @@ FOREIGN_ISSUER_REGISTERED: Final = "foreign-issuer.registered"
 FOREIGN_ISSUER_CRL_REPLACED: Final = "foreign-issuer.crl-replaced"
 FOREIGN_ISSUER_DEACTIVATED: Final = "foreign-issuer.deactivated"
 FOREIGN_ISSUER_ACTIVATED: Final = "foreign-issuer.activated"
+FOREIGN_ISSUER_REVOKED: Final = "foreign-issuer.revoked"
 FOREIGN_ISSUER_UPDATED: Final = "foreign-issuer.updated"
 REGISTRATION_CODE_MADE: Final = "registration-code.made"
 
@@ -48,6 +49,8 @@ class ForeignState(StrEnum):
 
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
+    REVOKED = "REVOKED"
+    """For good: not those either that are registered here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +182,24 @@ def set_registration(change: Change, name: str, *, registers: bool, template: st
 def set_foreign_state(change: Change, name: str, state: ForeignState) -> ForeignIssuer:
     """Take a CA's certificates no more, or again; those that are registered stay as they are, as on AWS.
 
-    Raises `Fault` (not found).
+    With REVOKED nothing that it has signed is taken any more, and sessions end, as with a CA of ours; what its devices
+    got from us stays. Raises `Fault`: not found; conflict for one that is revoked.
     """
     found = get_foreign_issuer(change.connection, name)
     if found.state is state:
         return found
+    if found.state is ForeignState.REVOKED:
+        raise Fault(Kind.CONFLICT, f"CA {name!r} is revoked", hint="register the CA's next one under another name")
     change.execute(update(tables.foreign_issuers).where(_COLUMNS.name == name).values(state=state))
-    kind = FOREIGN_ISSUER_ACTIVATED if state is ForeignState.ACTIVE else FOREIGN_ISSUER_DEACTIVATED
-    change.record(kind, found.issuer_id, issuer_id=found.issuer_id, name=name)
+    change.record(_STATE_KINDS[state], found.issuer_id, issuer_id=found.issuer_id, name=name)
     return get_foreign_issuer(change.connection, name)
+
+
+_STATE_KINDS: Final = {
+    ForeignState.ACTIVE: FOREIGN_ISSUER_ACTIVATED,
+    ForeignState.INACTIVE: FOREIGN_ISSUER_DEACTIVATED,
+    ForeignState.REVOKED: FOREIGN_ISSUER_REVOKED,
+}
 
 
 def find_foreign_issuer(connection: Connection, name: str) -> ForeignIssuer | None:
@@ -206,7 +218,7 @@ def get_foreign_issuer(connection: Connection, name: str) -> ForeignIssuer:
 
 
 def find_foreign_purpose(connection: Connection, issuer_id: str) -> ForeignPurpose | None:
-    """Return what the certificates of the CA are taken for whose own has this id; None where there is none."""
+    """Return what the certificates of the CA are taken for whose own has this id; None where there is none in force."""
     found = connection.scalar(_PURPOSE, {"issuer_id": issuer_id})
     return None if found is None else ForeignPurpose(found)
 
@@ -265,4 +277,6 @@ def _issuer(row: Row[Any]) -> ForeignIssuer:
     )
 
 
-_PURPOSE: Final = select(_COLUMNS.purpose).where(_COLUMNS.issuer_id == bindparam("issuer_id"))
+_PURPOSE: Final = select(_COLUMNS.purpose).where(
+    _COLUMNS.issuer_id == bindparam("issuer_id"), _COLUMNS.state != ForeignState.REVOKED
+)

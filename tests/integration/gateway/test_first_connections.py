@@ -20,6 +20,7 @@ from troth.enrollment.bulk import Line, Registering
 from troth.enrollment.newcomers import readmit
 from troth.enrollment.template_resources import TemplateType
 from troth.enrollment.withdraw import withdraw_thing
+from troth.errors import Fault
 from troth.journal.change import change
 from troth.limits import DEFAULT, FAILED_PROOFS_PER_MINUTE_MAX
 from troth.protocols.mqtt import Connack, Connect
@@ -332,6 +333,30 @@ def test_a_revoked_certificate_of_elsewhere_is_out_at_once(
         assert talk.is_closed()
     assert customer.code(device, f"meter-{serial}", version) == NOT_AUTHORISED
     assert reasons(log)[-1] == "certificate-revoked"
+
+
+def test_a_ca_that_is_revoked_takes_all_its_devices_with_it_for_good(
+    gateway: RunningGateway, customer: Customer, maker: Maker, log: Log
+) -> None:
+    site, twin = customer.site, Customer(gateway, Maker.new(maker.folder, maker.now, "Twin"))
+    customer.auto(jitp())
+    twin.auto(jitp())
+    ours, theirs = maker.device("V1"), twin.maker.device("V2")
+    assert customer.code(ours, "meter-V1") == UNAVAILABLE
+    assert twin.code(theirs, "meter-V2") == UNAVAILABLE
+    talk = customer.come(ours)
+    assert talk is not None
+    with talk:
+        assert talk.connect("meter-V1").code == ACCEPTED
+        with change(site.db, site.clock, ACTOR) as changing:
+            set_foreign_state(changing, customer.name, ForeignState.REVOKED)
+        assert talk.is_closed()
+    gateway.settle()
+    assert [each["reason"] for each in log if each["event"] == "session.closed"][-1] == "wrong-issuer"
+    assert customer.code(ours, "meter-V1") == "refused by TLS"
+    assert twin.code(theirs, "meter-V2") == ACCEPTED
+    with pytest.raises(Fault), change(site.db, site.clock, ACTOR) as changing:
+        set_foreign_state(changing, customer.name, ForeignState.ACTIVE)
 
 
 def test_the_cas_own_crl_withdraws_what_is_registered(customer: Customer, maker: Maker, log: Log) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from tests.fixtures.commands import Done, command
 from tests.fixtures.enrolling import new_token
+from tests.fixtures.strangers import Maker, register
 
 from troth.authority.derive import published_name
 from troth.cli.output import EXIT_CODES
 from troth.errors import Kind
 from troth.keys.file import write_key
+from troth.registry.foreign_issuers import ForeignPurpose
 from troth.testing.authority import TestAuthority
 
 pytestmark = pytest.mark.slow
@@ -93,6 +95,14 @@ def test_a_ca_goes_whole_and_a_root_not_at_all(run: Run, said: Callable[..., Don
     assert (crl["ca"], crl["entries"]) == ("root-1", 1)
     assert said("cert", "revoke", "--ca", "root-1").returncode == EXIT_CODES[Kind.REJECTED]
     assert said("crl", "publish", "--ca", "operators-1").returncode == EXIT_CODES[Kind.NOT_FOUND]
+
+
+def test_a_registered_ca_of_elsewhere_goes_whole(authority: TestAuthority, run: Run, said: Callable[..., Done]) -> None:
+    register(authority, Maker.new(authority.folder, authority.clock.now()), "acme", ForeignPurpose.CUSTOMER)
+    (row,) = run("cert", "revoke", "--ca", "acme")
+    assert (row["name"], row["state"]) == ("acme", "REVOKED")
+    assert said("ca", "activate", "acme").returncode == EXIT_CODES[Kind.CONFLICT]
+    assert run("cert", "list", "--ca", "acme") == []
 
 
 @pytest.mark.parametrize(

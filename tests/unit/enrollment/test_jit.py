@@ -237,3 +237,17 @@ def test_the_same_certificate_signed_in_another_way_is_no_second_one(authority: 
     with pytest.raises(Fault) as refused:
         meet(authority.db, authority.clock, DEFAULT, twin, "192.0.2.1")
     assert refused.value.kind is Kind.CONFLICT
+
+
+def test_a_signature_is_whole_octets(authority: TestAuthority, maker: Maker) -> None:
+    """With unused bits in its bit string, which a check of signatures passes over, one certificate would be several."""
+    customer(authority, maker)
+    device = next(each for each in iter(maker.device, None) if each.certificate.signature[-1] % 2 == 0)
+    der = device.certificate.public_bytes(Encoding.DER)
+    unused = len(der) - len(device.certificate.signature) - 1
+    twin = x509.load_der_x509_certificate(der[:unused] + b"\x01" + der[unused + 1 :])
+    twin.verify_directly_issued_by(maker.certificate)
+    with pytest.raises(Fault) as refused:
+        meet(authority.db, authority.clock, DEFAULT, twin, "192.0.2.1")
+    assert refused.value.kind is Kind.UNAUTHENTICATED
+    come(authority, device)
