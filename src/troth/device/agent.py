@@ -15,9 +15,11 @@ from troth.device.events import Event, Tell, reason
 from troth.device.identity import open_identity
 from troth.device.keeper import Keeper
 from troth.device.queue import Queue
+from troth.device.schedule import back_off_s
 from troth.device.sender import Sender
 from troth.errors import Fault, Kind
 from troth.keys.randomness import random_below
+from troth.limits import DEVICE_RETRY_S_MAX
 
 KEEP_ALIVE_S: Final = 60
 _PARTS: Final = 1 << 32
@@ -47,7 +49,7 @@ class Agent:
         Raises `Fault` (not found) without an identity.
         """
         open_identity(path)
-        self._path, self._tell = path, tell
+        self._path, self._tell, self._draw = path, tell, draw
         changing = asyncio.Lock()
         self.connector = Connector(path, tell, draw, changing, client_id=client_id, keep_alive_s=keep_alive_s)
         self.connector.want(filters, 1)
@@ -72,10 +74,16 @@ class Agent:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send(self) -> None:
-        try:
-            with Queue(self._path) as queue:
-                await Sender(queue, self.connector, self._tell).run()
-        except Fault as fault:
-            if fault.kind is Kind.CONFLICT:
-                raise
-            self._tell(Event.QUEUE_BROKEN, **reason(fault))
+        failures = 0
+        while True:
+            try:
+                with Queue(self._path) as queue:
+                    await Sender(queue, self.connector, self._tell).run()
+            except Fault as fault:
+                if fault.kind is Kind.CONFLICT:
+                    raise
+                # A disk that is full or busy may be well again; who mends a damaged file need not tell us.
+                wait_s = back_off_s(failures, self._draw(), DEVICE_RETRY_S_MAX)
+                failures += 1
+                self._tell(Event.QUEUE_BROKEN, again_in_s=round(wait_s, 1), **reason(fault))
+                await asyncio.sleep(wait_s)

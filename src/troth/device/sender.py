@@ -38,8 +38,9 @@ class Sender:
         self._ended_on_it = 0
 
     async def run(self) -> None:
-        """Send until cancelled. Raises `Fault` (conflict) when another process sends already."""
+        """Send until cancelled. Raises `Fault`: conflict when another process sends already; what the queue raises."""
         with self._listening():
+            # An earlier process may have sent these, and not have lived to hear of it.
             self._sent = (await asyncio.to_thread(self._queue.depth)).last
             while True:
                 link = await self._connector.link()
@@ -47,6 +48,8 @@ class Sender:
                 try:
                     await self._send_by(link, flight)
                 except Fault as fault:
+                    if link.is_open:
+                        raise  # of the queue
                     self._sent = max([self._sent, *(reading.sequence for reading, _ in flight)])
                     await self._settle(flight)
                     await self._look_into(flight, fault)

@@ -46,6 +46,8 @@ class Gateway:
     """The certificates that were let in, in order."""
     came: list[bytes] = field(default_factory=list)
     """Payloads of all that was acknowledged, in order."""
+    again: list[bytes] = field(default_factory=list)
+    """Payloads of all that was sent with DUP."""
     ignored: list[bytes] = field(default_factory=list)
     """Payloads of all that was not."""
     open: int = 0
@@ -104,6 +106,8 @@ class Gateway:
                 return False
             case Publish():
                 (self.came if self.answers else self.ignored).append(packet.payload)
+                if packet.dup:
+                    self.again.append(packet.payload)
                 self.changed.set()
                 if packet.qos and self.answers:
                     writer.write(render(Puback(packet.packet_id)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -365,6 +366,50 @@ def test_a_damaged_queue_ends_the_sending_alone(home: Home, path: Path) -> None:
             async with running(path) as heard:
                 await heard.until(Event.QUEUE_BROKEN)
                 await heard.until(Event.CONNECTED)
+                # Whoever mends it need tell nobody.
+                (path / "queue" / "readings.db").unlink()
+                with Queue(path) as queue:
+                    queue.add("lab/a", b"0")
+                await there.until(b"0")
+
+    play(scene)
+
+
+def test_a_queue_that_breaks_while_it_is_sent_is_looked_at_again(home: Home, path: Path) -> None:
+    async def scene() -> None:
+        async with gateway(home) as there:
+            settle_at(path, there.port)
+            with Queue(path) as queue:
+                async with running(path) as heard:
+                    queue.add("lab/a", b"0")
+                    await there.until(b"0")
+                    with sqlite3.connect(path / "queue" / "readings.db") as db:
+                        db.execute("ALTER TABLE readings RENAME TO elsewhere")
+                    queue.bell.write_bytes(b"!")
+                    await heard.until(Event.QUEUE_BROKEN)
+                    assert len(heard.all(Event.CONNECTED)) == 1
+                    db.execute("DROP TABLE IF EXISTS readings")
+                    db.execute("ALTER TABLE elsewhere RENAME TO readings")
+                    db.close()
+                    queue.add("lab/a", b"1")
+                    await there.until(b"1")
+
+    play(scene)
+
+
+def test_what_an_earlier_process_may_have_sent_says_so(home: Home, path: Path) -> None:
+    async def scene() -> None:
+        async with gateway(home) as there:
+            settle_at(path, there.port)
+            with Queue(path) as queue:
+                for number in range(20):
+                    queue.add("lab/a", str(number).encode())
+                async with running(path):
+                    await there.until(b"19")
+                    queue.add("lab/a", b"20")
+                    await there.until(b"20")
+        # What it has already is taken for no replay.
+        assert there.again == [str(number).encode() for number in range(20)]
 
     play(scene)
 
