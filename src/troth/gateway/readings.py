@@ -89,6 +89,7 @@ class Readings:
         self._due = asyncio.Event()
         self._stale: set[Checker] = set()
         self._sending = asyncio.Lock()
+        self._renewing = asyncio.Lock()
 
     def checker(self, certificate_id: str, thing: str | None) -> Checker:
         """Return a checker for a session of `thing` with this certificate; `open` it."""
@@ -154,8 +155,13 @@ class Readings:
 
     async def renew(self) -> None:
         """Look up anew what an entry of the journal has touched."""
-        for checker in tuple(self._stale):
-            await self._reopen(checker)
+        async with self._renewing:
+            for checker in tuple(self._stale):
+                await self._reopen(checker)
+
+    def is_open(self, certificate_id: str) -> bool:
+        """Say whether a live session with this certificate knows whose keys count."""
+        return any(each.certificate_id == certificate_id and each.signers for each in self._live)
 
     async def flush(self) -> None:
         """Send what came since the last time. What the database does not take is sent again."""

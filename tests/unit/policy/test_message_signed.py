@@ -74,6 +74,13 @@ def test_a_thing_type_can_ask_for_signed_messages() -> None:
     assert grant(EVERYTHING, rule, of_type="lamp").may_if_signed(Action.PUBLISH, "home/power") is None
 
 
+def test_a_signed_message_that_is_denied_does_not_pass_as_one_that_is_not() -> None:
+    asked = grant(EVERYTHING, statement("Deny", "home/*", "true"))
+    assert not asked.may_publish("home/power")
+    assert asked.may_if_signed(Action.PUBLISH, "home/power") is False
+    assert asked.decide(Action.PUBLISH, "home/power").allowed
+
+
 def test_retaining_asks_too_and_receiving_does_not_wait() -> None:
     asked = grant(statement("Allow", "home/*", "true", "iot:*"), statement("Allow", "home/a", "false", "iot:Receive"))
     assert asked.may_if_signed(Action.RETAIN_PUBLISH, "home/a") is True
