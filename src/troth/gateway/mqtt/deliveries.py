@@ -6,6 +6,7 @@ Without I/O. Source: OASIS MQTT 5.0, sections 3.3, 3.8.3.1 and 4.9.
 from dataclasses import dataclass
 from typing import Final
 
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC
 from troth.gateway.mqtt.conversation import Conversation
 from troth.gateway.mqtt.envelope import Content, is_expired, is_sealed, left_s, open_envelope
@@ -13,7 +14,6 @@ from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.subscriptions import Wish
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.window import Window
-from troth.gateway.report import Denials
 from troth.policy.actions import Action, request_resource
 from troth.policy.decision import Outcome
 from troth.policy.engine import Grant
@@ -88,17 +88,10 @@ class Deliveries(Conversation):
             raw = convert(packet, Version.MQTT_5, properties)
         else:
             expiry_s = left_s(content, self._terms.clock)
-            properties = content.properties._replace(message_expiry_s=expiry_s, subscription_ids=identifiers)
-            raw = build_publish(
-                packet.topic,
-                content.payload,
-                qos=packet.qos,
-                retain=packet.retain,
-                dup=packet.dup,
-                packet_id=packet.packet_id,
-                version=Version.MQTT_5,
-                properties=properties,
-            ).raw
+            properties = content.properties
+            if identifiers or expiry_s != properties.message_expiry_s:
+                properties = properties._replace(message_expiry_s=expiry_s, subscription_ids=identifiers)
+            raw = convert(packet, Version.MQTT_5, properties, payload=content.payload)
         self._put(packet, raw)
 
     def _is_unwanted(self, packet: Publish, content: Content | None, wishes: tuple[Wish, ...]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL
 from troth.gateway.mqtt.conversation import DISCONNECT
 from troth.gateway.mqtt.deliveries import Asked, Deliveries
@@ -19,7 +20,6 @@ from troth.gateway.mqtt.names import NameProblem
 from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.refusal import Reason
-from troth.gateway.report import Denials
 from troth.policy.actions import Action
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import (
@@ -40,7 +40,6 @@ from troth.protocols.mqtt import (
     Unsuback,
     Unsubscribe,
     Version,
-    build_publish,
     convert,
     render,
 )
@@ -153,10 +152,7 @@ class Exchange5(Deliveries):
             expires_ms = expiry_ms(self._terms.clock, said.message_expiry_s)
             said = said._replace(message_expiry_s=None)
         payload = seal(Content(packet.payload, said or NO_PROPERTIES, origin, expires_ms))
-        sealed = build_publish(
-            packet.topic, payload, qos=packet.qos, retain=packet.retain, dup=packet.dup, packet_id=packet.packet_id
-        )
-        self.to_broker.append(sealed.raw)
+        self.to_broker.append(convert(packet, Version.MQTT_3_1_1, payload=payload))
 
     def _is_heard_by_itself(self, packet: Publish) -> bool:
         """Say whether the device may come to hear its own message where it does not want to."""
@@ -223,6 +219,8 @@ def _said(properties: Properties) -> Properties | None:
     """Return what a message says that MQTT 3.1.1 cannot; None for nothing."""
     if properties is NO_PROPERTIES:
         return None
+    if properties.topic_alias is None:
+        return properties
     said = properties._replace(topic_alias=None)
     return None if said == NO_PROPERTIES else said
 

@@ -35,11 +35,16 @@ def build_publish(
 
 
 def convert(
-    packet: Publish, version: Version, properties: Properties = NO_PROPERTIES, *, topic: str | None = None
+    packet: Publish,
+    version: Version,
+    properties: Properties = NO_PROPERTIES,
+    *,
+    topic: str | None = None,
+    payload: bytes | None = None,
 ) -> bytes:
-    """Write a message that was read anew: in `version`, with `properties` in place of its own, under `topic` if given.
+    """Write a message that was read anew: in `version`, with `properties` in place of its own, and so for the others.
 
-    Its QoS, flags and packet identifier stay, its topic and payload are copied as they came. Raises `OurFault` as
+    Its QoS, flags and packet identifier stay, and what is not given is copied as it came. Raises `OurFault` as
     `build_publish`.
     """
     raw, _, qos, _, packet_id, at, _ = packet
@@ -58,8 +63,10 @@ def convert(
         head += b"\0"
     else:
         head += _properties(properties, version)
-    length = encoding.remaining_length(PacketType.PUBLISH, len(head) + len(raw) - at)
-    return b"".join((raw[:1], render_length(length), head, raw[at:]))
+    if payload is None:
+        payload = raw[at:]
+    length = encoding.remaining_length(PacketType.PUBLISH, len(head) + len(payload))
+    return b"".join((raw[:1], render_length(length), head, payload))
 
 
 def _properties(properties: Properties, version: Version) -> bytes:

@@ -50,10 +50,12 @@ def test_5_to_3_1_1_and_back(publish: Publish) -> None:
 
 
 @given(packet_strategies.publishes(), packet_strategies.TOPICS, st.sampled_from(Version))
-def test_the_topic_can_be_another(publish: Publish, topic: str, version: Version) -> None:
+def test_the_topic_and_the_payload_can_be_others(publish: Publish, topic: str, version: Version) -> None:
     other = read(convert(publish, version, topic=topic), version)
     assert other.topic == topic
     assert (other[2:5], other.payload, other.dup) == (publish[2:5], publish.payload, publish.dup)
+    other = read(convert(publish, version, payload=b"other" + publish.payload), version)
+    assert (other[1:5], other.payload, other.dup) == (publish[1:5], b"other" + publish.payload, publish.dup)
 
 
 def test_properties_are_refused_where_there_are_none() -> None:
