@@ -5,6 +5,7 @@ encoded as; where RFC 4518 prepares strings with tables of its own, Unicode's NF
 """
 
 import unicodedata
+from collections.abc import Hashable
 
 from cryptography import x509
 
@@ -14,6 +15,11 @@ _Part = tuple[str, str | bytes]
 def same_name(one: x509.Name, other: x509.Name) -> bool:
     """Say whether two names are the same name."""
     return one == other or _folded(one) == _folded(other)
+
+
+def name_key(name: x509.Name) -> Hashable:
+    """Return what two names have in common if, and only if, they are the same name."""
+    return tuple(_folded(name))
 
 
 def is_at_or_below(name: x509.Name, base: x509.Name) -> bool:

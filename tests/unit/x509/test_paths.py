@@ -13,7 +13,7 @@ from troth.errors import PeerFault
 from troth.keys.file import FileKey, generate
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import parse_certificate
-from troth.x509.distinguished_names import is_at_or_below, is_self_issued, same_name
+from troth.x509.distinguished_names import is_at_or_below, is_self_issued, name_key, same_name
 from troth.x509.profiles import ExtendedUse
 from troth.x509.signed import assemble_signed
 from troth.x509.steps import Refusal
@@ -266,5 +266,7 @@ def test_the_algorithm_that_is_signed_is_the_one_beside_the_signature() -> None:
 def test_names() -> None:
     assert same_name(name("a", "B c"), name("A", "b   C"))
     assert not same_name(name("a", "b"), name("b", "a"))
+    assert name_key(name("a", "B c")) == name_key(name("A", "b   C"))
+    assert name_key(name("a", "b")) != name_key(name("b", "a"))
     assert is_at_or_below(name("a", "b"), name("A"))
     assert not is_at_or_below(name("a"), name("a", "b"))
