@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from socket import create_server
 from types import SimpleNamespace
@@ -216,6 +217,7 @@ def test_a_payload_is_shown_on_one_line_and_whole_in_json(
     words = ["subscribe", "--filter", "lab/bytes", "--count", "1", "--timeout", "20s"]
     assert run(*words).out == f"lab/bytes {text}\n"
     told = json.loads(run(*words, "--json").out)
+    assert datetime.fromisoformat(told.pop("received")).tzinfo is not None
     assert told == {"topic": "lab/bytes", "qos": 1, "retain": True, **fields}
 
 
@@ -277,5 +279,44 @@ def test_filters_that_are_refused_are_named(enroll: Run, run: Run, home: Home) -
 def test_help_says_what_each_command_does(run: Run) -> None:
     told = run("--help")
     assert told.code == 0
-    for word in ("enroll", "publish", "subscribe", "show"):
+    for word in ("enroll", "publish", "subscribe", "renew", "run", "show", "trust"):
         assert word in told.out
+
+
+def test_readings_are_queued_and_shown(enroll: Run, run: Run) -> None:
+    enroll()
+    assert json.loads(run("show", "--json").out)["queue"] == {"waiting": 0, "set_aside": 0, "last": 0}
+    told = run("publish", "--queue", "--topic", "lab/a", "--message", "21.5")
+    assert (told.code, told.out) == (0, "queued 4 bytes to lab/a as number 1\n")
+    told = run("publish", "--queue", "--lines", "--topic", "lab/a", "--json", stdin=b"one\n\nlast")
+    assert [json.loads(line)["bytes"] for line in told.out.splitlines()] == [3, 0, 4]
+    assert json.loads(run("show", "--json").out)["queue"] == {"waiting": 4, "set_aside": 0, "last": 4}
+    assert "queue         4 waiting, 0 set aside, 4 so far\n" in run("show").out
+
+
+def test_lines_are_for_the_queue(enroll: Run, run: Run) -> None:
+    enroll()
+    told = run("publish", "--lines", "--topic", "lab/a", stdin=b"one\n")
+    assert told.code == EXIT_CODES[Kind.MALFORMED]
+    assert "add --queue" in told.err
+
+
+def test_slots_are_shown(enroll: Run, run: Run) -> None:
+    enroll()
+    assert json.loads(run("show", "--json").out)["slots"] == {"a": "in use", "b": "empty"}
+    enroll()
+    assert "slots         a previous, b in use\n" in run("show").out
+
+
+def test_what_is_not_due_is_not_renewed(enroll: Run, run: Run) -> None:
+    before = json.loads(enroll("--json").out)
+    # This home does not say when: the device goes by its own ratio.
+    told = run("renew", "--if-due", "--json")
+    assert told.code == 0
+    after = json.loads(told.out)
+    assert (after["renewed"], after["certificate_id"]) == (False, before["certificate_id"])
+    assert run("renew", "--if-due").out.startswith("not due until ")
+
+
+def test_an_agent_needs_an_identity(run: Run) -> None:
+    assert run("run").code == EXIT_CODES[Kind.NOT_FOUND]
