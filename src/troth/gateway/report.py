@@ -5,7 +5,7 @@ Nothing hangs on any of it: what cannot be written in time is dropped, the oldes
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,11 +16,12 @@ from troth.clock import Clock
 from troth.errors import Fault
 from troth.gateway.presence import Presence
 from troth.gateway.refusal import Reason, Refusal
-from troth.limits import DENIALS_LOGGED_PER_SECOND_MAX, REPORT_ROWS_MAX, Limits
+from troth.limits import REPORT_ROWS_MAX, Limits
 from troth.policy.actions import Action
 from troth.policy.decision import Outcome
 from troth.registry import decisions, sessions
 from troth.registry.decisions import DecisionKey, DecisionRow
+from troth.registry.measures import Measures
 from troth.registry.sessions import SessionRow
 from troth.store.connect import Database
 from troth.tls.reasons import HandshakeFailure
@@ -54,13 +55,20 @@ class Report:
     """All that one worker has to tell. `run` sends it; everything else only takes note."""
 
     def __init__(
-        self, db: Database, clock: Clock, worker: str, limits: Limits, presence: Presence | None = None
+        self,
+        db: Database,
+        clock: Clock,
+        worker: str,
+        limits: Limits,
+        presence: Presence | None = None,
+        measure: Callable[[], Measures] = Measures,
     ) -> None:
-        """`presence` tells consumers who comes and goes; without one nobody is told."""
+        """`presence` tells consumers who comes and goes, `measure` what was carried; without them nobody is told."""
         self._db = db
         self._clock = clock
         self._worker = worker
         self._presence = presence
+        self._measure = measure
         self._rows_kept_max = limits.decision_rows_max
         self._rows: deque[DecisionRow] = deque()
         self._counts: Counter[DecisionKey] = Counter()
@@ -215,8 +223,9 @@ class Report:
         opened: Sequence[SessionRow],
         closed: Sequence[str],
     ) -> bool:
-        if not (known and sessions.update_sessions(self._db, self._worker, lease_until, opened, closed)):
-            sessions.replace_sessions(self._db, self._worker, lease_until, everything)
+        measures = self._measure()
+        if not (known and sessions.update_sessions(self._db, self._worker, lease_until, opened, closed, measures)):
+            sessions.replace_sessions(self._db, self._worker, lease_until, everything, measures)
         return True
 
     def _log(self, event: str, who: Who, action: str, resource: str, reason: str, detail: str | None) -> None:
@@ -257,42 +266,3 @@ class Report:
         while len(self._rows) > REPORT_ROWS_MAX:
             self._rows.popleft()
             self._dropped += 1
-
-
-class Denials:
-    """The denials of one connection: all are counted, and only so many a second are told one by one.
-
-    It also passes on which filters the connection holds.
-    """
-
-    __slots__ = ("_left", "_report", "_untold", "who")
-
-    def __init__(self, report: Report, who: Who) -> None:
-        self.who = who
-        self._report = report
-        self._left = DENIALS_LOGGED_PER_SECOND_MAX
-        self._untold = 0
-
-    def tell(self, event: str, action: str, resource: str, outcome: str, reason: str, detail: str) -> None:
-        """Take note of a denial."""
-        self._report.counted(action, outcome, reason, 1)
-        if self._left:
-            self._left -= 1
-            self._report.denied(event, self.who, action, resource, outcome, reason, detail)
-        else:
-            self._untold += 1
-
-    def subscribed(self, topic_filters: Sequence[str]) -> None:
-        """These filters were granted."""
-        self._report.subscribed(self.who, topic_filters)
-
-    def unsubscribed(self, topic_filters: Sequence[str]) -> None:
-        """These filters were let go, or taken away."""
-        self._report.unsubscribed(self.who, topic_filters)
-
-    def tick(self) -> None:
-        """A second has passed."""
-        self._left = DENIALS_LOGGED_PER_SECOND_MAX
-        if self._untold:
-            log.warning("denials.untold", connection=self.who.connection, peer=self.who.address, count=self._untold)
-            self._untold = 0

@@ -18,6 +18,7 @@ from troth.gateway.balancers import Network
 from troth.gateway.control import Control
 from troth.gateway.first_connections import FirstConnections
 from troth.gateway.first_use import FirstUses
+from troth.gateway.meter import Meter
 from troth.gateway.mqtt.events import Events
 from troth.gateway.mqtt.flight import Flight
 from troth.gateway.mqtt.gate import Gate
@@ -35,6 +36,7 @@ from troth.gateway.report import Report
 from troth.gateway.roster import Roster
 from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
 from troth.names import Realm
+from troth.registry.measures import Measures
 from troth.store.connect import Database
 from troth.tls.server import ClientAuth, ServerTLS
 
@@ -192,6 +194,11 @@ async def serve(
     readings = Readings(db, clock)
     told = (conclusions.apply, first.apply, readings.apply)
     control = Control(db, clock, principals, roster, options.unknown_state_for, also=told)
+    flight, meter = Flight(limits.in_flight_bytes_max), Meter()
+
+    def measure() -> Measures:
+        return meter.read(is_upstream_up=events.is_connected, events_lost=events.lost, bytes_in_flight=flight.total)
+
     desk = None
     if issuing is not None:
         ring, wait_s = issuing.ring, ENROLLMENT_WAIT_S_MAX
@@ -201,9 +208,10 @@ async def serve(
         roster=roster,
         upstream=upstream,
         seats=Seats(upstream, limits.connections_max),
-        flight=Flight(limits.in_flight_bytes_max),
+        flight=flight,
         terms=Terms(names, limits, clock, options.drops_denied, options.envelopes, options.aws),
-        report=Report(db, clock, worker, limits, Presence(clock, events.publish)),
+        report=Report(db, clock, worker, limits, Presence(clock, events.publish), measure),
+        meter=meter,
         readings=readings,
         desk=desk,
     )

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Join, bindparam, delete, func, select, tuple_, update
 
 from troth.registry import tables
+from troth.registry.measures import Measures, parse_measures, render_measures
 from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.store.connect import Database
 from troth.store.read import read
@@ -37,6 +38,15 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker that lives."""
+
+    worker: str
+    sessions: int
+    measures: Measures
+
+
+@dataclass(frozen=True, slots=True)
 class Which:
     """Which sessions are meant: those that meet every condition given."""
 
@@ -46,18 +56,30 @@ class Which:
 
 
 EVERY: Final = Which()
+NOTHING: Final = Measures()
 
 
-def replace_sessions(db: Database, worker: str, lease_until: datetime, rows: Sequence[SessionRow]) -> None:
+def replace_sessions(
+    db: Database, worker: str, lease_until: datetime, rows: Sequence[SessionRow], measures: Measures = NOTHING
+) -> None:
     """Make `rows` all the sessions of `worker`, and its lease end at `lease_until`. Raises `Fault` (unavailable)."""
     with write(db) as connection:
         _forget(connection, _WORKERS.worker == worker)
-        connection.execute(tables.session_workers.insert().values(worker=worker, lease_until=lease_until))
+        connection.execute(
+            tables.session_workers.insert().values(
+                worker=worker, lease_until=lease_until, measures=render_measures(measures)
+            )
+        )
         _insert(connection, rows)
 
 
 def update_sessions(
-    db: Database, worker: str, lease_until: datetime, opened: Sequence[SessionRow], closed: Sequence[str]
+    db: Database,
+    worker: str,
+    lease_until: datetime,
+    opened: Sequence[SessionRow],
+    closed: Sequence[str],
+    measures: Measures = NOTHING,
 ) -> bool:
     """Add the sessions `opened`, drop those whose ids are in `closed` (of `opened` too), and prolong the lease.
 
@@ -65,7 +87,8 @@ def update_sessions(
     ended and others have dropped them. Then `replace_sessions` is what to call. Raises `Fault` (unavailable).
     """
     with write(db) as connection:
-        renewal = update(tables.session_workers).where(_WORKERS.worker == worker).values(lease_until=lease_until)
+        told = {"lease_until": lease_until, "measures": render_measures(measures)}
+        renewal = update(tables.session_workers).where(_WORKERS.worker == worker).values(told)
         if connection.execute(renewal).rowcount == 0:
             return False
         gone = set(closed)
@@ -93,6 +116,15 @@ def drop_expired_workers(db: Database, at: datetime) -> None:
             return
     with write(db) as connection:
         _forget(connection, _WORKERS.lease_until <= at)
+
+
+def list_workers(connection: Connection, at: datetime) -> list[WorkerRow]:
+    """Return the workers whose lease has not ended at time `at`, with what they have told of themselves."""
+    count = func.count(_SESSIONS.connection)
+    joined = tables.session_workers.outerjoin(tables.sessions)
+    statement = select(_WORKERS.worker, _WORKERS.measures, count).select_from(joined).where(_WORKERS.lease_until > at)
+    rows = connection.execute(statement.group_by(_WORKERS.worker, _WORKERS.measures).order_by(_WORKERS.worker))
+    return [WorkerRow(worker, int(sessions), parse_measures(text)) for worker, text, sessions in rows]
 
 
 def count_sessions(connection: Connection, at: datetime, which: Which = EVERY) -> int:

@@ -243,6 +243,7 @@ session_workers: Final = Table(
     metadata,
     Column("worker", _NAME, primary_key=True),
     Column("lease_until", Instant, nullable=False),
+    Column("measures", Text, nullable=False),
 )
 
 sessions: Final = Table(

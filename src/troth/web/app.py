@@ -1,4 +1,5 @@
-"""The operators' door as an ASGI application: ``/health`` (this process lives) and ``/ready`` (the home can work).
+"""The operators' door as an ASGI application: ``/health`` (this process lives), ``/ready`` (the home can work) and
+``/metrics`` (what Prometheus scrapes).
 
 Every request is for operators, these two too: what runs where is nobody else's business.
 """
@@ -21,10 +22,12 @@ from troth.protocols import problem
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.web.guard import require_operator, shown_certificate
+from troth.web.metrics import CONTENT_TYPE, render_metrics
 from troth.web.readiness import GOOD, look
 
 HEALTH_PATH: Final = "/health"
 READY_PATH: Final = "/ready"
+METRICS_PATH: Final = "/metrics"
 
 log = structlog.get_logger()
 
@@ -60,15 +63,22 @@ class OperatorsDoor:
             # Who watches this process must be able to tell its death from the database's.
             if path != HEALTH_PATH or fault.kind is not Kind.UNAVAILABLE:
                 raise
-        if path not in {HEALTH_PATH, READY_PATH}:
+        if path not in {HEALTH_PATH, READY_PATH, METRICS_PATH}:
             raise Fault(Kind.NOT_FOUND, "there is nothing at this path")
         if request.method not in {"GET", "HEAD"}:
             return Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, HEAD"})
         if path == HEALTH_PATH:
             return _json(HTTPStatus.OK, {"status": "alive"})
+        if path == METRICS_PATH:
+            body = await asyncio.to_thread(self._metrics)
+            return Response(body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
         parts = await asyncio.to_thread(look, self._db, self._bell)
         ready = all(part in GOOD for part in parts.values())
         return _json(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": ready, "parts": parts})
+
+    def _metrics(self) -> bytes:
+        with read(self._db) as connection:
+            return render_metrics(connection, self._clock.now())
 
     def _require(self, identity: str) -> None:
         with read(self._db) as connection:

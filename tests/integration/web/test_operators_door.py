@@ -6,14 +6,19 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import uvloop
+from prometheus_client.parser import text_string_to_metric_families
 from tests.fixtures.doors import PATIENCE_S, Answer, Listener, curl, listening
 
 from troth.errors import Fault, Kind
 from troth.limits import DEFAULT
+from troth.registry.decisions import DecisionKey, append
+from troth.registry.measures import OPENING_S, Measures
+from troth.registry.sessions import SessionRow, replace_sessions
 from troth.testing.authority import Held, TestAuthority
 from troth.testing.clock import FakeClock
 from troth.tls.server import ClientAuth, ServerTLS
@@ -91,7 +96,7 @@ def test_a_revoked_operator_is_refused_on_every_path(web: RunningWeb) -> None:
     anna, bert = web.site.operator("anna"), web.site.operator("bert")
     assert web.get(anna).status == 200
     web.site.revoke(anna)
-    for path in ("/health", "/ready", "/elsewhere"):
+    for path in ("/health", "/ready", "/metrics", "/elsewhere"):
         answer = web.get(anna, path)
         assert (answer.status, json.loads(answer.body)["type"]) == (403, "urn:troth:fault:forbidden")
         assert anna.certificate_id.encode() not in answer.body
@@ -167,3 +172,29 @@ def test_a_door_that_asks_for_no_certificate_is_not_opened(live_authority: TestA
     with pytest.raises(Fault) as caught:
         asyncio.run(work())
     assert caught.value.kind is Kind.MISCONFIGURED
+
+
+def test_an_operator_scrapes_what_workers_carry_and_decide(web: RunningWeb) -> None:
+    """In Prometheus's own format, read back by its own parser."""
+    db, until = web.site.db, web.site.clock.now() + timedelta(seconds=15)
+    measures = Measures(10, 20, (3, *[0] * (len(OPENING_S) - 1), 1), 60.5, is_upstream_up=True, events_lost=2)
+    row = SessionRow("host/gateway-0/1", "c1", "0" * 64, "lamp-1", "lamp-1", "192.0.2.1:5", web.site.clock.now())
+    replace_sessions(db, row.worker, until, [row], measures)
+    replace_sessions(db, "host/gone", web.site.clock.now() - timedelta(seconds=1), [], Measures())
+    append(db, [], {DecisionKey("iot:Publish", "ALLOW", ""): 7, DecisionKey("tls:Handshake", "X", "expired"): 1})
+    answer = web.get(web.site.operator("anna"), "/metrics")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    found = {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+    assert found["troth_decisions_total", "iot:Publish", "ALLOW", ""] == 7
+    assert found["troth_decisions_total", "tls:Handshake", "X", "expired"] == 1
+    assert found["troth_sessions", row.worker] == found["troth_upstream_up", row.worker] == 1
+    assert (found["troth_received_bytes_total", row.worker], found["troth_sent_bytes_total", row.worker]) == (10, 20)
+    assert found["troth_opening_seconds_bucket", str(OPENING_S[0]), row.worker] == 3
+    assert found["troth_opening_seconds_bucket", "+Inf", row.worker] == 4
+    assert found["troth_opening_seconds_sum", row.worker] == 60.5
+    assert found["troth_journal_entries_total",] > 0
+    assert ("troth_sessions", "host/gone") not in found

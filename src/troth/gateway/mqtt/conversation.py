@@ -6,6 +6,7 @@ Without I/O. Actions and resources are AWS IoT's. Knows no packet of only one ve
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt import aws
 from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL
 from troth.gateway.mqtt.denying import deny, deny_reading
@@ -15,7 +16,7 @@ from troth.gateway.mqtt.own_topics import OwnTopics, accepted
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.readings import Checker
 from troth.gateway.refusal import Reason
-from troth.gateway.report import Denials, Report
+from troth.gateway.report import Report
 from troth.limits import TOPICS_JUDGED_MAX
 from troth.policy.actions import Action
 from troth.policy.engine import Grant

@@ -4,7 +4,7 @@ from typing import Final
 
 from troth.evidence.judging import Judgement
 from troth.evidence.outcome import MEANING
-from troth.gateway.report import Denials
+from troth.gateway.denials import Denials
 from troth.policy.actions import Action, request_resource
 from troth.policy.decision import Outcome
 from troth.policy.engine import Grant

@@ -82,6 +82,11 @@ class Events:
             self._lose()
         self._wake()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has accepted the connection and has not closed it."""
+        return self._accepted
+
     async def run(self) -> None:
         """Hold the connection to the broker, without end."""
         while True:

@@ -6,6 +6,7 @@ Without I/O: packets in, bytes for either side out. What a client of MQTT 3.1.1 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL, pass_to_broker, pass_to_device
 from troth.gateway.mqtt.conversation import DISCONNECT, Conversation
 from troth.gateway.mqtt.ended import Ended
@@ -13,7 +14,6 @@ from troth.gateway.mqtt.envelope import LAST_BYTE, NO_BYTE, escape, is_expired, 
 from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.refusal import Reason
-from troth.gateway.report import Denials
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import (
     SUBSCRIPTION_REFUSED,

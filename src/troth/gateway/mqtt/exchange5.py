@@ -133,7 +133,9 @@ class Exchange5(Deliveries):
         topic = packet.topic
         is_allowed = self._may_publish(packet)
         if is_allowed and problem is None:
-            if self._terms.envelopes or (not _said(packet.properties) and not is_sealed(packet)):
+            # An envelope around nothing is something, and would not end what is retained [MQTT-3.3.1-6].
+            carries = self._terms.envelopes and not _is_deletion(packet)
+            if carries or (not _said(packet.properties) and not is_sealed(packet)):
                 return None
             self._tell("publish.denied", Action.PUBLISH, topic, PROPERTIES_REFUSED)
             return ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR
@@ -157,6 +159,8 @@ class Exchange5(Deliveries):
     def _is_heard_by_itself(self, packet: Publish) -> bool:
         """Say whether the device may come to hear its own message where it does not want to."""
         # One that is retained may meet a subscription that is yet to come.
+        if _is_deletion(packet):
+            return False
         is_kept = packet.retain and self._asked.takes_identifiers
         return is_kept or any(wish.no_local for wish in self._subscriptions.wishes(packet.topic))
 
@@ -213,6 +217,11 @@ class Exchange5(Deliveries):
 
     def _auth(self, _: Auth) -> None:
         raise Ended(Reason.PROTOCOL_ERROR, "AUTH, and no method was agreed on")
+
+
+def _is_deletion(packet: Publish) -> bool:
+    """Say whether a message ends what is retained under its topic."""
+    return packet.retain and packet.payload_at == len(packet.raw)
 
 
 def _said(properties: Properties) -> Properties | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from troth.gateway.admission import Admission
+from troth.gateway.meter import Meter
 from troth.gateway.mqtt.flight import Flight
 from troth.gateway.mqtt.provisioning import Desk
 from troth.gateway.mqtt.seats import Seats
@@ -25,5 +26,6 @@ class Gate:
     terms: Terms
     report: Report
     readings: Readings
+    meter: Meter
     desk: Desk | None = None
     """Where devices are provisioned; None where that is not offered."""

@@ -6,6 +6,7 @@ Without I/O. Knows no messages.
 from typing import Final
 
 from troth.errors import PeerFault
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt import aws
 from troth.gateway.mqtt.denying import NO_POLICY, deny
 from troth.gateway.mqtt.ended import Ended
@@ -13,7 +14,6 @@ from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.subscriptions import Subscriptions
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.refusal import Reason
-from troth.gateway.report import Denials
 from troth.policy.actions import Action
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import Suback, Subscribe, Subscription, Unsuback, Unsubscribe, render

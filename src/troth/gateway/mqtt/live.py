@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from troth.gateway.admission import Admitted, remembered
+from troth.gateway.denials import Denials
 from troth.gateway.grants import Peer
 from troth.gateway.mqtt.conversation import DISCONNECT
 from troth.gateway.mqtt.gate import Gate
@@ -19,7 +20,6 @@ from troth.gateway.mqtt.seats import Sitter, Visitor
 from troth.gateway.mqtt.upstream import Listener
 from troth.gateway.principals import Known
 from troth.gateway.refusal import Reason, Refusal
-from troth.gateway.report import Denials
 from troth.policy.actions import Action, request_resource
 from troth.protocols.mqtt import Connack
 
@@ -77,7 +77,8 @@ class Live:
         self._checker = gate.readings.checker(known.certificate_id, self._admitted.thing)
         if self._admitted.grant.asks_for_signatures:
             self.exchange.checker = self._checker
-        self.relay = Relay(arrival.transport, self._link, self.exchange, opening.keep_alive_s, gate.terms.limits)
+        limits, keep_alive_s = gate.terms.limits, opening.keep_alive_s
+        self.relay = Relay(arrival.transport, self._link, self.exchange, keep_alive_s, limits, gate.meter)
         self._counter.open(self.relay.answer)
         gate.seats.take(seat, arrival.sitter)
 

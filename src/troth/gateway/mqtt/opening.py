@@ -6,6 +6,7 @@ What MQTT 5 asks of a session and 3.1.1 cannot say is done by the gateway, told 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt.conversation import Conversation
 from troth.gateway.mqtt.deliveries import Asked
 from troth.gateway.mqtt.envelope import MARK, Content, origin_of, seal
@@ -15,7 +16,6 @@ from troth.gateway.mqtt.names import ASSIGNED, Flavour
 from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.refusal import Reason, Refusal
-from troth.gateway.report import Denials
 from troth.keys.randomness import random_id
 from troth.limits import MQTT_STRING_BYTES_MAX, Limits
 from troth.policy.actions import Action, request_resource
@@ -151,7 +151,8 @@ def _sealed(will: Will, terms: Terms, version: Version) -> Will:
     said = will.properties._replace(will_delay_s=None)
     if said == NO_PROPERTIES and not will.payload.endswith(MARK):
         return replace(will, properties=NO_PROPERTIES)
-    if not terms.envelopes:
+    # An envelope around nothing is something, and would not end what is retained.
+    if not terms.envelopes or (will.retain and not will.payload):
         if version is Version.MQTT_5:
             raise _refusal(Reason.PROPERTIES_REFUSED, Action.PUBLISH, will.topic, PROPERTIES_REFUSED)
         raise _refusal(Reason.WILL_DENIED, Action.PUBLISH, will.topic, RESERVED_PAYLOAD)

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from troth.gateway.meter import Meter
 from troth.gateway.mqtt.conversation import Conversation
 from troth.gateway.mqtt.ended import Ended
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link
@@ -36,6 +37,7 @@ class Relay:
         "_heard",
         "_link_quiet_at_s",
         "_link_used",
+        "_meter",
         "_patience_s",
         "_silent_at_s",
         "_slow_since_s",
@@ -51,6 +53,7 @@ class Relay:
         exchange: Conversation,
         keep_alive_s: int,
         limits: Limits,
+        meter: Meter,
     ) -> None:
         self._transport = transport
         self.link = link
@@ -64,6 +67,7 @@ class Relay:
         self._link_quiet_at_s = 0.0
         self._slow_since_s: float | None = None
         self._broker_slow = False
+        self._meter = meter
 
     def from_device(self, packets: list[Packet]) -> Ending | None:
         """Take what the device sent."""
@@ -147,5 +151,7 @@ class Relay:
             self._link_used = True
         out = self._exchange.to_device
         if out:
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            data = out[0] if len(out) == 1 else b"".join(out)
+            self._meter.sent_bytes += len(data)
+            self._transport.write(data)
             out.clear()

@@ -12,6 +12,7 @@ from typing import cast
 import structlog
 
 from troth.errors import Fault, Kind
+from troth.gateway.denials import Denials
 from troth.gateway.first_connections import stranger_of
 from troth.gateway.grants import Peer
 from troth.gateway.mqtt.flight import FREE_BYTES, Share
@@ -23,7 +24,7 @@ from troth.gateway.mqtt.states import State, entered
 from troth.gateway.mqtt.voice import farewell, refused
 from troth.gateway.principals import Known
 from troth.gateway.refusal import THEIRS, Reason, Refusal, breach
-from troth.gateway.report import Denials, Who
+from troth.gateway.report import Who
 from troth.keys.randomness import random_id
 from troth.limits import UPSTREAM_WAIT_S_MAX
 from troth.policy.actions import Action
@@ -61,7 +62,8 @@ class Session(asyncio.Protocol):
         self._early: list[Packet] = []
         self._early_bytes = 0
         self._opening: asyncio.Task[None] | None = None
-        self._deadline_s = self._loop.time() + gate.terms.limits.connect_s
+        self._began_s = self._loop.time()
+        self._deadline_s = self._began_s + gate.terms.limits.connect_s
 
     @property
     def certificate_id(self) -> str:
@@ -90,6 +92,7 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the device sent."""
+        self._gate.meter.received_bytes += len(data)
         fault = None
         try:
             packets = self._reader.feed(data)
@@ -177,6 +180,7 @@ class Session(asyncio.Protocol):
             return
         self._enter(State.LIVE)
         self._transport.write(live.accept(connack))
+        self._gate.meter.opened(self._loop.time() - self._began_s)
         self._gate.report.opened(self._denials.who)
         early, self._early = self._early, []
         self._transport.resume_reading()

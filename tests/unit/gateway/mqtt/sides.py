@@ -6,11 +6,12 @@ from tests.fixtures.mqtt import allow, policy
 from tests.fixtures.reports import RecordingReport
 
 from troth.clock import SystemClock
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt.exchange import Exchange
 from troth.gateway.mqtt.names import Flavour, Names
 from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.terms import Terms
-from troth.gateway.report import Denials, Who
+from troth.gateway.report import Who
 from troth.limits import DEFAULT, Limits
 from troth.names import Realm
 from troth.policy.attachment import NamedPolicy

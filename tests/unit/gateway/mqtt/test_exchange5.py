@@ -6,6 +6,7 @@ from tests.fixtures.reports import RecordingReport
 from tests.unit.gateway.mqtt.sides import OPEN, SUBSCRIBE, grant, message
 
 from troth.clock import SystemClock
+from troth.gateway.denials import Denials
 from troth.gateway.mqtt.deliveries import Asked
 from troth.gateway.mqtt.ended import Ended
 from troth.gateway.mqtt.envelope import Content, is_sealed, open_envelope, origin_of, seal
@@ -14,7 +15,7 @@ from troth.gateway.mqtt.names import Flavour, Names
 from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.refusal import Reason
-from troth.gateway.report import Denials, Who
+from troth.gateway.report import Who
 from troth.limits import DEFAULT
 from troth.protocols.mqtt import (
     Disconnect,

@@ -5,6 +5,7 @@ from tests.fixtures.mqtt import allow
 from tests.unit.gateway.mqtt.sides import Sides, message
 from tests.unit.gateway.mqtt.wires import Nobody, Wire
 
+from troth.gateway.meter import Meter
 from troth.gateway.mqtt.opening import honoured_keep_alive_s
 from troth.gateway.mqtt.relay import READ_BYTES, Ending, Relay
 from troth.gateway.mqtt.upstream import Link
@@ -26,7 +27,7 @@ class Bench:
         link.connection_made(self.broker)
         self.broker.writes.clear()
         exchange = Sides(allow("iot:*", "*")).exchange
-        self.relay = Relay(self.device, link, exchange, KEEP_ALIVE_S, LIMITS)
+        self.relay = Relay(self.device, link, exchange, KEEP_ALIVE_S, LIMITS, Meter())
         self.ends: list[Reason] = []
 
     def from_device(self, packets: list[Packet]) -> None:

@@ -298,6 +298,7 @@ def _connections() -> None:
         "session_workers",
         _required("worker", NAME),
         _required("lease_until", sa.BigInteger()),
+        _required("measures", sa.Text()),
         _primary("session_workers", "worker"),
     )
     op.create_table(
