@@ -1,5 +1,6 @@
 """Those who enroll at the same moment, in one change: each for itself, whatever comes of the others."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.fixtures.enrolling import new_token
+from tests.fixtures.enrolling import enrollment_at, new_token
 from tests.fixtures.issuance import certificates, entries
 from tests.fixtures.strangers import OPERATOR, Maker, enrollment, register
 
 from troth.authority.settle import settle_waiting
 from troth.enrollment.beginnings import Asked, Beginnings, Begun, Outcome, Proven, Waiting
 from troth.enrollment.definitions import Definition
+from troth.enrollment.flow import Enrolled
 from troth.enrollment.presented import Presented
 from troth.enrollment.proofs.claim import Proof
 from troth.enrollment.proofs.combined import EnrollmentClaim
@@ -226,3 +228,33 @@ def test_a_token_that_ends_between_two_of_a_batch_is_found_over(authority: TestA
     proven = [each for each in beginnings.look(asked) if isinstance(each, Proven)]
     clock.advance(timedelta(minutes=1))
     assert kinds(beginnings.begin(proven)) == [Kind.UNAUTHENTICATED, Begun]
+
+
+@pytest.mark.parametrize("same_request", [True, False])
+def test_two_gateways_that_are_asked_by_one_crowd_give_each_thing_one_certificate(
+    any_authority: TestAuthority, tmp_path: Path, same_request: bool
+) -> None:
+    authority, names = any_authority, [f"lamp-{number}" for number in range(8)]
+    secrets = {name: new_token(authority, name) for name in names}
+    here = [lamp(authority, name, secret=secrets[name]) for name in names]
+    # In another order, so that the two would wait for each other if they went by it.
+    there = here if same_request else [lamp(authority, name, secret=secrets[name]) for name in names]
+    there = there[::-1]
+
+    async def work() -> list[Enrolled | Waiting | BaseException]:
+        bell = tmp_path / "bell"
+        async with (
+            authority.serving(bell),
+            enrollment_at(authority, bell) as first,
+            enrollment_at(authority, bell) as second,
+        ):
+            under_way = [first.enroll(each.claim, each.request) for each in here]
+            under_way += [second.enroll(each.claim, each.request) for each in there]
+            return await asyncio.gather(*under_way, return_exceptions=True)
+
+    outcomes = asyncio.run(work())
+    won = Counter(each.thing for each in outcomes if isinstance(each, Enrolled))
+    assert won == dict.fromkeys(names, 2 if same_request else 1), outcomes
+    assert {each.kind for each in outcomes if isinstance(each, Fault)} <= {Kind.UNAUTHENTICATED}
+    assert given(authority) == dict.fromkeys(names, 1)
+    assert len(entries(authority.db, "token.spent")) == len(names)
