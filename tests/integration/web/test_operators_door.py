@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -198,3 +199,6 @@ def test_an_operator_scrapes_what_workers_carry_and_decide(web: RunningWeb) -> N
     assert found["troth_opening_seconds_sum", row.worker] == 60.5
     assert found["troth_journal_entries_total",] > 0
     assert ("troth_sessions", "host/gone") not in found
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    families = {family.name for family in text_string_to_metric_families(answer.body.decode())}
+    assert {name.removesuffix("_total") for name in re.findall(r"^\| `(troth_\w+)`", page, re.MULTILINE)} == families
