@@ -416,6 +416,26 @@ def test_what_a_will_says_arrives_with_it(house: House) -> None:
 # Refused.
 
 
+def test_what_is_retained_is_ended_by_an_empty_message_alone(house: House) -> None:
+    lamp = house.thing(*OWN, allow("iot:RetainPublish", "topic/*"))
+    talk = live5(house, lamp)
+    talk.publish(topic_of(lamp), b"kept", qos=1, retain=True, properties=SAID)
+    # It cannot say anything more: there would be an envelope in its place.
+    talk.send(build_publish(topic_of(lamp), b"", qos=1, packet_id=1, retain=True, version=FIVE, properties=SAID))
+    assert talk.expect(Puback).reason is ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR
+    will = Will(topic_of(lamp), b"", retain=True, properties=SAID)
+    refused = house.talk(lamp, version=FIVE).connect(name_of(lamp), will=will)
+    assert refused.code is ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR
+    late = live5(house, house.thing(ALL))
+    assert late.subscribe(topic_of(lamp), qos=1) == (1,)
+    assert late.received().properties == SAID
+    talk.publish(topic_of(lamp), b"", qos=1, retain=True)
+    assert late.message() == (topic_of(lamp), b"")
+    later = live5(house, house.thing(ALL))
+    assert later.subscribe(topic_of(lamp), qos=1) == (1,)
+    assert later.no_message()
+
+
 def test_without_envelopes_what_cannot_be_carried_is_refused(house: House, log: Log) -> None:
     bare = house.gateway_with(envelopes=False)
     lamp = house.thing()
