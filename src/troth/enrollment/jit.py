@@ -94,15 +94,33 @@ def meet(db: Database, clock: Clock, limits: Limits, leaf: x509.Certificate, add
     """
     identity = certificate_id(leaf)
     with read(db) as connection:
-        there = find_certificate(connection, identity)
-        if there is not None:
-            return FirstMet(there, there.thing)
+        met = _met(connection, identity)
+        if met is not None:
+            return met
         # Who may not come must not queue with those who write.
         _registrar(connection, leaf, clock.now())
+    try:
+        return _meet(db, clock, limits, leaf, address)
+    except Fault as fault:
+        # On PostgreSQL changes run side by side: another connection of the same device may have been the first.
+        with read(db) as connection:
+            met = _met(connection, identity) if fault.kind is Kind.CONFLICT else None
+        if met is None:
+            raise
+        return met
+
+
+def _met(connection: Connection, identity: str) -> FirstMet | None:
+    there = find_certificate(connection, identity)
+    return None if there is None else FirstMet(there, there.thing)
+
+
+def _meet(db: Database, clock: Clock, limits: Limits, leaf: x509.Certificate, address: str) -> FirstMet:
+    identity = certificate_id(leaf)
     with change(db, clock, f"certificate:{identity}", why="first connection") as changing:
-        there = find_certificate(changing.connection, identity)
-        if there is not None:
-            return FirstMet(there, there.thing)
+        met = _met(changing.connection, identity)
+        if met is not None:
+            return met
         issuer = _registrar(changing.connection, leaf, changing.at)
         _require_good(leaf)
         count_each(
