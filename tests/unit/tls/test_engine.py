@@ -4,10 +4,12 @@ import ssl
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from tests.unit.tls.certificates import leaf
 from tests.unit.tls.harness import World
 
+from troth.errors import PeerFault
 from troth.tls import engine as module
 from troth.tls.engine import BUFFER_BYTES, Engine
 from troth.tls.server import ClientAuth, ServerIdentity, ServerTLS
@@ -57,6 +59,16 @@ def test_nobody_is_known_by_nothing(world: World) -> None:
     pair = Pair(world.tls(ClientAuth.NONE), world.client(None))
     pair.shake_hands()
     assert pair.engine.peer_certificate(pair.server) == (None, None)
+
+
+def test_a_certificate_that_is_read_in_two_ways_is_nobodys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked up by a fingerprint, and what is shown to others, must be the same certificate."""
+    pair = Pair(world.tls(), world.client(world.device))
+    pair.shake_hands()
+    other = world.server.certificate.public_bytes(Encoding.DER)
+    monkeypatch.setattr(module.crypto, "dump_certificate", lambda *_: other)
+    with pytest.raises(PeerFault, match="two readings"):
+        pair.engine.peer_certificate(pair.server)
 
 
 def test_what_came_behind_the_handshake_is_there_and_whole(world: World) -> None:
