@@ -1,4 +1,4 @@
-"""What a worker knows of keys and numbers: out of date at once where the journal says so, and sent until it is taken."""
+"""What a worker knows of keys and numbers: out of date as soon as the journal says so, and sent until it is taken."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
