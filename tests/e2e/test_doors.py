@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.fixtures.balancers import LISTED, all_that_comes, dial, header
 from tests.fixtures.estate import OWN, Credential, Estate
 from tests.fixtures.mqtt import Talk, allow
 from tests.fixtures.platform import Platform, until
@@ -40,10 +41,10 @@ def put(folder: Path, name: str = NAME) -> x509.Certificate:
 
 @pytest.fixture(scope="module")
 def platform(born: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A platform with two workers and a second certificate."""
+    """A platform with two workers, a second certificate and a load balancer."""
     home = shutil.copytree(born, tmp_path_factory.mktemp("doors") / "home")
     put(home / "servers" / "names")
-    started = Platform(home, {"TROTH_PROCESSES__GATEWAY": "2"}).start()
+    started = Platform(home, {"TROTH_PROCESSES__GATEWAY": "2", "TROTH_GATEWAY__BALANCERS": f"{LISTED}/32"}).start()
     yield started
     assert started.stop() == 0
 
@@ -57,12 +58,16 @@ def estate(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def connection(
     platform: Platform, who: Credential | None, name: str = "localhost", *, alpn: tuple[str, ...] = (), at: str = "mqtt"
 ) -> ssl.SSLSocket:
-    """Return a connection whose handshake is done, to who trusts both CAs."""
+    """Return a connection whose handshake is done."""
+    plain = socket.create_connection(platform.address(at), 10)
+    return context_of(platform, who, alpn).wrap_socket(plain, server_hostname=name)
+
+
+def context_of(platform: Platform, who: Credential | None, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+    """Return what a client has that trusts both CAs."""
     roots = [*x509.load_pem_x509_certificates((platform.home / "root.pem").read_bytes()), ELSEWHERE.certificate]
     chain, key = (who.chain_file, who.key_file) if who else (None, None)
-    context = client_context(roots, chain_path=chain, key_path=key, alpn=alpn)
-    plain = socket.create_connection(platform.address(at), 10)
-    return context.wrap_socket(plain, server_hostname=name)
+    return client_context(roots, chain_path=chain, key_path=key, alpn=alpn)
 
 
 def shown(platform: Platform, name: str = "localhost") -> x509.Certificate:
@@ -96,6 +101,33 @@ def test_policy_knows_the_name_that_was_asked_for(platform: Platform, estate: Es
     for name, code in ((NAME, 0), ("localhost", 5)):
         with Talk(connection(platform, lamp, name, alpn=("x-amzn-mqtt-ca",))) as talk:
             assert talk.connect(lamp.thing).code == code
+
+
+def test_every_door_for_devices_hears_a_balancer(platform: Platform, estate: Estate) -> None:
+    here = allow("iot:Connect", "client/*") | {"Condition": {"IpAddress": {"aws:SourceIp": "192.0.2.7"}}}
+    lamp = estate.enrolled("lamp", here)
+    with Talk(passed_on(platform, lamp, "mqtt")) as talk:
+        assert talk.connect(lamp.thing).code == 0
+    get = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with passed_on(platform, None, "https") as https:
+        https.sendall(get)
+        assert all_that_comes(https).startswith(b"HTTP/1.1 404")
+    with dial(platform.address("public")[1]) as public:
+        public.sendall(header("192.0.2.7", 4711) + get)
+        assert all_that_comes(public).startswith(b"HTTP/1.1 404")
+    for at in ("mqtt", "https", "public"):
+        mark = platform.mark()
+        with dial(platform.address(at)[1]) as plain:
+            plain.sendall(get)
+            assert all_that_comes(plain) == b""
+        platform.wait_for("handshake.failed", mark, listener=at, reason="proxy-header")
+
+
+def passed_on(platform: Platform, who: Credential | None, at: str) -> ssl.SSLSocket:
+    """Return a connection as a balancer passes it on."""
+    plain = dial(platform.address(at)[1])
+    plain.sendall(header("192.0.2.7", 4711))
+    return context_of(platform, who).wrap_socket(plain, server_hostname="localhost")
 
 
 def test_a_renewed_certificate_is_shown_and_nobody_is_dropped(platform: Platform, estate: Estate) -> None:
