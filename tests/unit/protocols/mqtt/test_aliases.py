@@ -80,6 +80,7 @@ def test_an_alias_says_nothing_to_others_and_is_written_out() -> None:
     assert convert(packets[1], Version.MQTT_3_1_1) == build_publish("a/b", b"!").raw
 
 
+@pytest.mark.slow
 def test_a_sender_of_ever_new_topics_and_properties_fills_no_memory() -> None:
     reader = new_reader(Role.SERVER, version=V5)
     tracemalloc.start()

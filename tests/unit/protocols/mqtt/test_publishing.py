@@ -1,7 +1,7 @@
 """A message is written anew with nothing lost but what is meant to be."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.protocols.mqtt import packet_strategies, packet_strategies5
 from tests.unit.protocols.mqtt.feeding import feed, new_reader
@@ -40,6 +40,7 @@ def read(data: bytes, version: Version) -> Publish:
     return packet
 
 
+@settings(max_examples=50, deadline=None)
 @given(packet_strategies5.publishes(Place.TO_SERVER))
 def test_5_to_3_1_1_and_back(publish: Publish) -> None:
     plain = read(convert(publish, V3), V3)
@@ -49,6 +50,7 @@ def test_5_to_3_1_1_and_back(publish: Publish) -> None:
     assert convert(plain, V5, publish.properties) == publish.raw
 
 
+@settings(max_examples=50, deadline=None)
 @given(packet_strategies.publishes(), packet_strategies.TOPICS, st.sampled_from(Version))
 def test_the_topic_and_the_payload_can_be_others(publish: Publish, topic: str, version: Version) -> None:
     other = read(convert(publish, version, topic=topic), version)
