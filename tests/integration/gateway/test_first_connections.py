@@ -23,7 +23,7 @@ from troth.enrollment.withdraw import withdraw_thing
 from troth.errors import Fault
 from troth.journal.change import change
 from troth.limits import DEFAULT, FAILED_PROOFS_PER_MINUTE_MAX
-from troth.protocols.mqtt import Connack, Connect
+from troth.protocols.mqtt import Connack, Connect, Version
 from troth.registry.certificates import CertificateRow, CertificateState, find_certificate
 from troth.registry.foreign_issuers import ForeignPurpose, ForeignState, replace_crl, set_foreign_state
 from troth.registry.inventory import Search, list_certificates
@@ -144,6 +144,20 @@ def test_a_device_becomes_a_thing_by_connecting(customer: Customer, log: Log, ve
     assert (row.thing, row.state, row.method) == (f"meter-{serial}", CertificateState.ACTIVE, "jitp")
     # Its thing's policy allows its own name alone.
     assert customer.code(device, "meter-somebody-else", version) == NOT_AUTHORISED
+
+
+def test_mqtt_5_says_when_it_is_worth_trying_again(customer: Customer) -> None:
+    def code(bearer: Bearer) -> int:
+        talk = customer.come(bearer, mqtt=Version.MQTT_5)
+        assert talk is not None
+        with talk:
+            return int(talk.connect("meter-M1").code)
+
+    customer.auto()
+    assert code(customer.maker.device("M0")) == 0x87
+    customer.auto(jitp())
+    device = customer.maker.device("M1")
+    assert [code(device), code(device)] == [0x88, 0x00]
 
 
 def test_two_connections_at_once_make_one_thing(customer: Customer) -> None:

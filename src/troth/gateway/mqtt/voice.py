@@ -18,7 +18,6 @@ _NOT_AUTHORIZED: Final = dict.fromkeys(
         Reason.CERTIFICATE_REVOKED,
         Reason.CERTIFICATE_INACTIVE,
         Reason.CERTIFICATE_PENDING,
-        Reason.JUST_REGISTERED,
         Reason.CERTIFICATE_EXPIRED,
         Reason.CERTIFICATE_NOT_YET_VALID,
         Reason.WRONG_ISSUER,
@@ -56,6 +55,8 @@ CONNACKS: Final[Mapping[Reason, ReasonCode]] = MappingProxyType(
         **_OF_THE_PROTOCOL,
         **dict.fromkeys(_UPSTREAM, ReasonCode.SERVER_UNAVAILABLE),
         Reason.STATE_UNKNOWN: ReasonCode.SERVER_UNAVAILABLE,
+        # It is let in when it tries again.
+        Reason.JUST_REGISTERED: ReasonCode.SERVER_UNAVAILABLE,
         Reason.SHUTDOWN: ReasonCode.SERVER_UNAVAILABLE,
         Reason.TIMEOUT: ReasonCode.SERVER_UNAVAILABLE,
         # It had not been let in yet.
