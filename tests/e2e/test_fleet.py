@@ -50,7 +50,7 @@ class Crowd:
     withdrawn: set[Member] = field(default_factory=set)
     """For good: who of them is let in again is a breach."""
     breaches: list[str] = field(default_factory=list)
-    refusals: dict[Member, int] = field(default_factory=dict)
+    losses: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
     _is_leaving: bool = False
@@ -60,6 +60,7 @@ class Crowd:
             member.on_lost = self._lost
 
     def _lost(self, member: Member) -> None:
+        self.losses += 1
         if not self._is_leaving:
             task = asyncio.create_task(self._come_back(member))
             self._tasks.add(task)
@@ -74,10 +75,8 @@ class Crowd:
                 if was_withdrawn:
                     self.breaches.append(member.identity.name)
                 return
-            if code == REFUSED:
-                self.refusals[member] = self.refusals.get(member, 0) + 1
-                if was_withdrawn:
-                    return
+            if code == REFUSED and was_withdrawn:
+                return
             await asyncio.sleep(0.3)
 
     async def until_settled(self, within_s: float) -> None:
@@ -206,11 +205,16 @@ async def _story(scene: Scene) -> None:
     await scene.say_to_all("all are here")
     try:
         for number, fault in enumerate(scene.faults):
+            before = crowd.losses
             storm = asyncio.create_task(scene.kill(fault)) if fault else None
             # While they come back, some of them are told that they may not.
-            await _withdraw_some(scene)
+            withdrawn = await _withdraw_some(scene)
             if storm is not None:
                 await storm
+                async with asyncio.timeout(scene.settled_s):
+                    # One of the two workers may have had a few of them only.
+                    while crowd.losses <= before + withdrawn:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
             await crowd.until_settled(scene.settled_s)
             await scene.say_to_all(f"after {number}")
             assert not crowd.breaches
@@ -221,8 +225,8 @@ async def _story(scene: Scene) -> None:
         scene.speaker.leave()
 
 
-async def _withdraw_some(scene: Scene) -> None:
-    """Withdraw in each of the ways there are, and change what touches nobody's right to be there."""
+async def _withdraw_some(scene: Scene) -> int:
+    """Withdraw in each of the ways there are, and change what touches nobody's right to be there. Return from whom."""
     living = scene.living()
     revoked, inactive, detached, denied, changed = (living[at::5][:2] for at in range(5))
 
@@ -239,4 +243,6 @@ async def _withdraw_some(scene: Scene) -> None:
         for member in changed:
             attach_policy(step, "more", thing=member.identity.name)
 
-    await scene.withdraw(withdraw, revoked + inactive + detached + denied)
+    gone = revoked + inactive + detached + denied
+    await scene.withdraw(withdraw, gone)
+    return len(gone)
