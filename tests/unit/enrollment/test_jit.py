@@ -64,6 +64,7 @@ def test_one_that_is_registered_is_found_and_not_counted(authority: TestAuthorit
     assert (again.state, waits(again)) == (CertificateState.ACTIVE, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bound", "others"),
     [
@@ -163,6 +164,7 @@ def test_a_certificate_says_of_itself_what_it_says_once(maker: Maker) -> None:
     assert subject_parameters(maker.device("7").certificate)["AWS::IoT::Certificate::SerialNumber"] == "7"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("was", ["enrolled", "bound"])
 def test_what_was_withdrawn_is_given_no_certificate_before_it_is_readmitted(
     authority: TestAuthority, maker: Maker, was: str
