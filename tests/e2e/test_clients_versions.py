@@ -7,6 +7,7 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from tests.fixtures.errands import Aiomqtt, AwsIot3, AwsIot5, Client, Errand, Mosquitto, Paho
 from tests.fixtures.node_device import Node
+from tests.fixtures.platform import until
 from tests.fixtures.story import Story, new_nonce
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl", "curl", "mosquitto_pub", "mosquitto_sub")]
@@ -58,3 +59,14 @@ def test_a_client_is_heard_and_hears_and_is_denied(story: Story, case: Case) -> 
 def test_a_client_is_not_let_in_as_another(embedded: Story, case: Case) -> None:
     lamp, other = embedded.estate.enrolled("lamp"), embedded.estate.thing("other")
     assert case.refusal in case.client.knock(embedded.door, lamp, other)
+
+
+def test_a_client_may_use_topic_aliases(story: Story) -> None:
+    """More topics than aliases, each more than once: the SDK sends an alias alone, and gives it to another topic."""
+    lamp = story.estate.enrolled("lamp")
+    topics = [f"home/{lamp.thing}/{number}" for number in (*range(12), 11, 11, *range(12))]
+    listener = story.listen(f"home/{lamp.thing}/#", qos=1)
+    nonce = new_nonce()
+    AwsIot5().say_often(story.door, lamp, topics, nonce)
+    until(lambda: len(listener.messages()) >= len(topics), "the last message")
+    assert listener.messages() == [f"{topic} {nonce}" for topic in topics]
