@@ -7,7 +7,7 @@ it left it. Judging is `troth.evidence.judging`'s; what no policy asks for is ne
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -118,8 +118,7 @@ class Readings:
         self._stale.discard(checker)
         if not self._changed.isdisjoint(checker.signers):
             self._due.set()
-        else:
-            self._let_go()
+        self._let_go(checker.signers)
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Take note of journal entries: a key that one touches counts as it does now from this moment on."""
@@ -159,6 +158,11 @@ class Readings:
             for checker in tuple(self._stale):
                 await self._reopen(checker)
 
+    @property
+    def kept(self) -> int:
+        """How many rows of numbers are kept here."""
+        return len(self._windows)
+
     def is_open(self, certificate_id: str) -> bool:
         """Say whether a live session with this certificate knows whose keys count."""
         return any(each.certificate_id == certificate_id and each.signers for each in self._live)
@@ -181,21 +185,22 @@ class Readings:
                 log.warning("readings.unsent", reason=fault.message, detail=fault.detail)
                 self._changed |= changed
             self._under_way = set()
-            self._let_go()
+            self._let_go(changed)
 
-    def _let_go(self) -> None:
-        """Forget the windows that no session uses and that are stored."""
-        used = self._changed.union(self._under_way, *(checker.signers for checker in self._live))
-        for certificate_id in self._windows.keys() - used:
-            del self._windows[certificate_id]
+    def _let_go(self, certificate_ids: Iterable[str]) -> None:
+        """Forget the windows of these that no session uses and that are stored."""
+        for each in certificate_ids:
+            waits = each in self._changed or each in self._under_way
+            if not waits and ("certificate", each) not in self._index:
+                self._windows.pop(each, None)
 
     def _take(self, checker: Checker, rows: Sequence[CertificateRow], windows: Mapping[str, Window]) -> None:
-        for certificate_id, window in windows.items():
-            # What is here may be newer than what is stored.
-            self._windows.setdefault(certificate_id, window).merge(window)
         self._leave(checker)
         if checker.is_over:
             return
+        for certificate_id, window in windows.items():
+            # What is here may be newer than what is stored.
+            self._windows.setdefault(certificate_id, window).merge(window)
         checker.signers = {row.certificate_id: _signer(row, checker.thing) for row in rows}
         keys = {("certificate", each) for each in (*checker.signers, checker.certificate_id)}
         if checker.thing is not None:

@@ -177,3 +177,21 @@ def test_a_session_of_no_thing_signs_with_its_own_certificate_alone(site: Site) 
         assert worker.readings.judge(checker, named).outcome is Outcome.MOVED_THING
 
     play(scene())
+
+
+def test_what_no_session_uses_is_forgotten_once_it_is_stored(site: Site) -> None:
+    async def scene() -> None:
+        meter = site.authority.device("meter-7")
+        worker = Worker(site)
+        one, other = await worker.session(meter), await worker.session(meter)
+        assert worker.judged(one, meter, 1) is Outcome.VERIFIED
+        worker.readings.close(one)
+        await worker.readings.flush()
+        assert worker.judged(other, meter, 1) is Outcome.REPLAYED
+        assert worker.judged(other, meter, 2) is Outcome.VERIFIED
+        worker.readings.close(other)
+        assert worker.readings.kept == 1
+        await worker.readings.flush()
+        assert worker.readings.kept == 0
+
+    play(scene())
