@@ -18,7 +18,7 @@ from troth.gateway.refusal import Reason, Refusal
 from troth.limits import Limits
 from troth.names import Realm
 from troth.policy.actions import Action, request_resource
-from troth.policy.context import resolve_thing
+from troth.policy.context import Thing, resolve_thing
 from troth.policy.decision import Decision
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import Connect
@@ -84,6 +84,19 @@ class Admission:
         require_in_force(known, self._clock.now())
         return known
 
+    def allow(self, known: Known, peer: Peer) -> tuple[str | None, Grant]:
+        """Return who one request comes from that is no connection, and what it may do; AWS IoT's HTTPS requests.
+
+        Raises `Refusal`: unauthenticated when the certificate is not in force now; forbidden.
+        """
+        require_in_force(known, self._clock.now())
+        thing = _sole(known.things)
+        grant = self._grants.visit(known, peer, thing)
+        if grant is None:
+            raise _refusal(Reason.POLICY_UNREADABLE, known.certificate_id)
+        self._on_admitted(known)
+        return thing.name if thing else None, grant
+
     def admit(self, known: Known, peer: Peer, connect: Connect) -> Admitted:
         """Decide a CONNECT whose client id is not empty, and what its connection may do.
 
@@ -106,6 +119,12 @@ class Admission:
         owner = Owner("thing", thing.name) if thing else Owner("certificate", known.certificate_id)
         name, is_exclusive = (thing.name, thing.exclusive) if thing else (None, False)
         return Admitted(client_id, name, is_exclusive, owner, grant, upstream_client_id(owner, client_id))
+
+
+def _sole(things: Iterable[Thing]) -> Thing | None:
+    """Return the thing that a certificate is whatever it says: the exclusive one, or the only one."""
+    attached = tuple(things)
+    return resolve_thing(attached, attached[0].name if len(attached) == 1 else None)
 
 
 def require_in_force(known: Known, now: datetime) -> None:

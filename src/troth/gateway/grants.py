@@ -5,7 +5,7 @@ Knows neither states nor reasons; whether there may be a connection at all is `t
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from troth.clock import Clock
@@ -70,6 +70,15 @@ class Grants:
             context = _context(self._realm, known, peer, connect, thing)
             ready = kept.ready[key] = Grant(self._compiler.compile(policies), context, self._clock.now)
         return ready.fresh()
+
+    def visit(self, known: Known, peer: Peer, thing: Thing | None) -> Grant | None:
+        """Return what one request may do that is no connection, and so has no client id; None as `grant`."""
+        if known.policies is None:
+            return None
+        # No client id could contradict it: who is one thing's and nobody else's has the policies of its groups.
+        policies = effective(known.policies, known.certificate_id, thing, thing.name if thing else None)
+        context = replace(_context(self._realm, known, peer, Connect(""), thing), client_id=None)
+        return Grant(self._compiler.compile(policies), context, self._clock.now)
 
     def _keep(self, known: Known, policies: tuple[NamedPolicy, ...]) -> "_Kept":
         self._kept.pop(known.certificate_id, None)

@@ -18,7 +18,9 @@ from troth.gateway.balancers import Network
 from troth.gateway.control import Control
 from troth.gateway.first_connections import FirstConnections
 from troth.gateway.first_use import FirstUses
+from troth.gateway.http.data import DataDoor
 from troth.gateway.meter import Meter
+from troth.gateway.mqtt.courier import Courier
 from troth.gateway.mqtt.events import Events
 from troth.gateway.mqtt.flight import Flight
 from troth.gateway.mqtt.gate import Gate
@@ -34,9 +36,12 @@ from troth.gateway.readings import Readings
 from troth.gateway.refusal import Reason
 from troth.gateway.report import Report
 from troth.gateway.roster import Roster
+from troth.journal.change import change
 from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
 from troth.names import Realm
+from troth.registry.kicks import kick
 from troth.registry.measures import Measures
+from troth.registry.sessions import Which
 from troth.store.connect import Database
 from troth.tls.server import ClientAuth, ServerTLS
 
@@ -97,8 +102,22 @@ class Gateway:
         self._desk = gate.desk
         self.readings = gate.readings
         self._seats = gate.seats
+        self._gate = gate
         self._flight = gate.flight
         self._tasks: list[asyncio.Task[None]] = []
+
+    def data_door(self, db: Database, limits: Limits) -> DataDoor:
+        """Return the door by which the same devices, under the same policies, come over HTTPS."""
+        gate, clock = self._gate, self._clock
+
+        async def end(actor: str, client_id: str, sends_will: bool) -> int:
+            def record() -> int:
+                with change(db, clock, actor) as changing:
+                    return kick(changing, Which(client_id=client_id), sends_will=sends_will)
+
+            return await asyncio.to_thread(record)
+
+        return DataDoor(gate.admission, Courier(gate.upstream), gate.terms.names, gate.report, limits, end)
 
     @property
     def position(self) -> int:

@@ -61,6 +61,7 @@ async def run(job: Job, stop: asyncio.Event, ready: Ready) -> None:
                 https=listening(job, "https"),
                 public=listening(job, "public"),
                 fronts=Fronts(fronted("https"), fronted("public")),
+                data=gateway.data_door(db, limits),
             )
             try:
 

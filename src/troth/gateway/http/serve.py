@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.authority.bell import ring
 from troth.clock import Clock
@@ -18,6 +19,7 @@ from troth.errors import Fault, Kind
 from troth.gateway.balancers import Front, direct
 from troth.gateway.http.attempts import FailedAttempts
 from troth.gateway.http.crl import CRLs
+from troth.gateway.http.data import PATHS
 from troth.gateway.http.est import ESTDoor
 from troth.gateway.http.grace import Grace, tells_of_profiles
 from troth.gateway.http.issuers import Issuers, tells_of_issuers
@@ -72,7 +74,13 @@ class HTTPDoors:
         self._following: asyncio.Task[None] | None = None
 
     async def start(
-        self, https: socket.socket, public: socket.socket, acceptor: Acceptor, limits: Limits, fronts: Fronts
+        self,
+        https: socket.socket,
+        public: socket.socket,
+        acceptor: Acceptor,
+        limits: Limits,
+        fronts: Fronts,
+        data: ASGIApp | None,
     ) -> None:
         """Learn who the issuers are, then accept. Raises `Fault` (unavailable)."""
         position = await asyncio.to_thread(self._position)
@@ -85,7 +93,8 @@ class HTTPDoors:
             self._answers, lambda: self._is_fed and follower.blind_since is None, partial(_catch_up, follower)
         )
         acceptor = replace(acceptor, tls=self._for_enrollment(acceptor.tls))
-        self._servers.append(await serve(est, https, self._clock, limits, acceptor, front=fronts.https))
+        app = est if data is None else _either(est, data)
+        self._servers.append(await serve(app, https, self._clock, limits, acceptor, front=fronts.https))
         status = StatusDoor(self.issuers, self._crls, ocsp)
         public_server = await serve(status, public, self._clock, limits, glance=ocsp.at_a_glance, front=fronts.public)
         self._servers.append(public_server)
@@ -146,6 +155,15 @@ class HTTPDoors:
             return head(connection)
 
 
+def _either(est: ASGIApp, data: ASGIApp) -> ASGIApp:
+    """Return one application of both: who enrolls, and who has."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (data if scope["path"].startswith(PATHS) else est)(scope, receive, send)
+
+    return app
+
+
 async def _catch_up(follower: Follower) -> None:
     try:
         async with asyncio.timeout(CATCH_UP_S_MAX):
@@ -166,6 +184,7 @@ async def serve_http(
     https: socket.socket,
     public: socket.socket,
     fronts: Fronts = Fronts(),
+    data: ASGIApp | None = None,
 ) -> HTTPDoors:
     """Return the HTTP doors, open: EST on `https` behind `server_tls`, the public files on `public` in the clear.
 
@@ -180,5 +199,5 @@ async def serve_http(
     answers = Answers(db, clock, public_url, conclusions, partial(ring, bell))
     doors = HTTPDoors(db, clock, enrollment, conclusions, answers)
     acceptor = Acceptor(server_tls, observer, PendingHandshakes(limits.handshakes_pending_max))
-    await doors.start(https, public, acceptor, limits, fronts)
+    await doors.start(https, public, acceptor, limits, fronts, data)
     return doors
