@@ -110,9 +110,12 @@ class Deliveries(Conversation):
             self._tell("receive.dropped", Action.RECEIVE, packet.topic, TOO_LARGE_FOR_DEVICE)
             self._withhold(packet)
             return
+        self._send(packet.packet_id, raw)
+
+    def _send(self, packet_id: int, raw: bytes) -> None:
         self._delivered += 1
-        if packet.qos:
-            self._window.put(packet.packet_id, raw)
+        if packet_id:
+            self._window.put(packet_id, raw)
         else:
             self.to_device.append(raw)
 

@@ -19,6 +19,7 @@ from troth.gateway.mqtt.listening import TOO_MANY_FILTERS, TOO_MANY_SUBSCRIPTION
 from troth.gateway.mqtt.names import NameProblem
 from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.terms import Terms
+from troth.gateway.mqtt.translating import is_plain, is_plain5, with_no_properties, without_properties
 from troth.gateway.refusal import Reason
 from troth.policy.actions import Action
 from troth.policy.engine import Grant
@@ -81,13 +82,27 @@ class Exchange5(Deliveries):
 
     def from_device(self, packets: Iterable[Packet]) -> None:
         """Decide what the device sent. Raises `Ended`, also for what breaks the protocol."""
+        may_publish, good = self._grant.may_publish, self._good
         for packet in packets:
+            if isinstance(packet, Publish) and is_plain5(packet) and not self._subscriptions.is_special:
+                topic, packet_id = packet[1], packet[4]
+                if topic in good and may_publish(topic):
+                    if packet_id:
+                        self._enter(packet_id)
+                    self.to_broker.append(without_properties(packet))
+                    self._published += 1
+                    continue
             _FROM_DEVICE[type(packet)](self, packet)
 
     def from_broker(self, packets: Iterable[Packet]) -> None:
         """Decide what the broker sent. Raises `Ended` for what no broker may send."""
+        may_receive = self._grant.may_receive
+        is_particular = self._subscriptions.is_special or self._asked.packet_bytes_max is not None
         for packet in self._as_aws(packets) if self._terms.aws else packets:
-            _FROM_BROKER[type(packet)](self, packet)
+            if isinstance(packet, Publish) and is_plain(packet) and not is_particular and may_receive(packet[1]):
+                self._send(packet[4], with_no_properties(packet))
+            else:
+                _FROM_BROKER[type(packet)](self, packet)
 
     # What the versions differ in.
 

@@ -46,7 +46,8 @@ class Listening:
         self._own = own
         self._denials = denials
         held_max = terms.limits.subscriptions_per_connection_max
-        self._subscriptions = Subscriptions(held_max, own.subscribe, denials.subscribed)
+        leaves_some = terms.names.leaves_some
+        self._subscriptions = Subscriptions(held_max, own.subscribe, denials.subscribed, leaves_some)
 
     def regrant(self, grant: Grant) -> None:
         """Decide by `grant` from now on. Filters that it does not allow are given back to the broker."""

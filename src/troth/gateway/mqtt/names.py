@@ -116,6 +116,13 @@ class Names:
             return self._shared_problem(topic_filter)
         return self._problem(topic_filter)
 
+    def leaves_some(self, topic_filter: str) -> bool:
+        """Say whether the broker goes on with a part of a filter that is given back, until the connection ends.
+
+        NATS makes two subscriptions of ``a/#``, the other one of ``a``, and ends the first.
+        """
+        return self._flavour is Flavour.NATS and topic_filter.endswith("/#")
+
     def _shared_problem(self, topic_filter: str) -> NameProblem | None:
         if self._flavour is Flavour.NATS:
             # It grants them and never delivers a message.

@@ -49,22 +49,38 @@ _PLAIN: Final = Wish()
 class Subscriptions:
     """The filters that a connection holds and its SUBSCRIBEs that wait for the broker, at most `held_max` of either."""
 
-    __slots__ = ("_held", "_held_max", "_leaving", "_special", "_take_here", "_tell", "_waiting", "_withdrawn")
+    __slots__ = (
+        "_held",
+        "_held_max",
+        "_leaving",
+        "_leaves_some",
+        "_special",
+        "_stale",
+        "_take_here",
+        "_tell",
+        "_waiting",
+        "_withdrawn",
+    )
 
     def __init__(
         self,
         held_max: int,
         take_here: Callable[[str], int | None] = lambda _: None,
         tell: Callable[[Sequence[str]], None] = lambda _: None,
+        leaves_some: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """`take_here` returns the code for a filter that the gateway itself serves, None for any other.
 
-        `tell` is told of filters that have been granted.
+        `tell` is told of filters that have been granted. `leaves_some` says of a filter whether the broker goes on
+        with a part of it once it is given back.
         """
         self._held_max = held_max
         self._tell = tell
         self._take_here = take_here
         self._held: dict[str, Wish] = {}
+        # Given back, and still held in part by the broker: they count, or a device could fill the broker with them.
+        self._stale: set[str] = set()
+        self._leaves_some = leaves_some
         self._special = False
         self._waiting: dict[int, tuple[tuple[str, ...], list[int | None]]] = {}
         self._leaving: dict[int, tuple[int, ...]] = {}
@@ -129,8 +145,10 @@ class Subscriptions:
         """Hold a filter; return the code where the broker need not be asked."""
         topic_filter = wanted.topic_filter
         before = self._held.get(topic_filter)
-        if len(self._waiting) >= self._held_max or (before is None and len(self._held) >= self._held_max):
+        is_new = before is None and topic_filter not in self._stale
+        if len(self._waiting) >= self._held_max or (is_new and len(self._held) + len(self._stale) >= self._held_max):
             return full(topic_filter)
+        self._stale.discard(topic_filter)
         handling = wanted.retain_handling
         if not (wanted.no_local or handling or identifier or before):
             self._held[topic_filter] = _PLAIN
@@ -154,6 +172,11 @@ class Subscriptions:
             return ()
         return tuple(wish for each, wish in self._held.items() if matches(split_share(each)[1], topic))
 
+    @property
+    def is_special(self) -> bool:
+        """Whether any filter ever wished for more than messages."""
+        return self._special
+
     def matching(self, topic: str) -> tuple[str, ...]:
         """Return the filters that are held and match a topic, shared ones as they are."""
         return tuple(each for each in self._held if matches(split_share(each)[1], topic))
@@ -172,8 +195,7 @@ class Subscriptions:
             ReasonCode.SUCCESS if is_known(each) or is_own(each) else ReasonCode.NO_SUBSCRIPTION_EXISTED
             for each in packet.topic_filters
         )
-        for topic_filter in packet.topic_filters:
-            self._held.pop(topic_filter, None)
+        self._let_go(packet.topic_filters)
         kept = tuple(each for each in packet.topic_filters if is_known(each))
         if not kept:
             return None, codes
@@ -187,13 +209,17 @@ class Subscriptions:
         lost = tuple(each for each in self._held if objectionable(each))
         if not lost:
             return None
-        for topic_filter in lost:
-            del self._held[topic_filter]
+        self._let_go(lost)
         packet_id = next(
             each for each in range(_PACKET_IDS, 0, -1) if each not in self._leaving and each not in self._withdrawn
         )
         self._withdrawn.add(packet_id)
         return Unsubscribe(packet_id, lost)
+
+    def _let_go(self, topic_filters: Sequence[str]) -> None:
+        for topic_filter in topic_filters:
+            if self._held.pop(topic_filter, None) is not None and self._leaves_some(topic_filter):
+                self._stale.add(topic_filter)
 
     def left(self, answer: Unsuback) -> tuple[int, ...] | None:
         """Return the codes of the broker's answer for the client; None where it was ourselves who asked."""

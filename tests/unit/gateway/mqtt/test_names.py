@@ -52,6 +52,11 @@ def test_nobody_speaks_where_the_gateway_tells_of_events_and_all_may_listen(name
     assert names.topic_problem("$aws/event/x") is None
 
 
+def test_nats_goes_on_with_the_level_above() -> None:
+    assert [NATS.leaves_some(each) for each in ("a/#", "+/#", "/#", "#", "a", "a/+")] == [True] * 3 + [False] * 3
+    assert not MQTT.leaves_some("a/#")
+
+
 @pytest.mark.parametrize("topic", ["_INBOX/x", "_R_/x", "_GR_/x", "_INBOX"])
 def test_where_nats_answers_itself_is_closed(topic: str) -> None:
     assert NATS.topic_problem(topic) is NameProblem.RESERVED

@@ -78,6 +78,24 @@ def test_what_is_held_is_bounded_and_can_be_given_back() -> None:
     assert subscriptions.drop(Unsubscribe(5, ("x",)), lambda each: each != "x")[0] is None
 
 
+def test_what_the_broker_goes_on_with_in_part_counts_until_it_is_asked_for_again() -> None:
+    subscriptions, judge = Subscriptions(2, leaves_some=lambda each: each.endswith("/#")), Judge()
+
+    def ask(*filters: str) -> None:
+        subscriptions.split(subscribe(1, *filters), judge.objection, judge.no_room)
+        subscriptions.merge(Suback(1, (0,) * len(filters)))
+
+    ask("a/#", "b")
+    subscriptions.drop(Unsubscribe(2, ("a/#", "b", "never/#")), lambda _: True)
+    ask("c")
+    subscriptions.split(subscribe(1, "d"), judge.objection, judge.no_room)
+    assert judge.full == ["d"]
+    ask("a/#")
+    subscriptions.withdraw(lambda each: each == "a/#")
+    subscriptions.split(subscribe(1, "e"), judge.objection, judge.no_room)
+    assert judge.full == ["d", "e"]
+
+
 def test_what_waits_is_bounded() -> None:
     subscriptions, judge = Subscriptions(2), Judge()
     for packet_id in (1, 2):
