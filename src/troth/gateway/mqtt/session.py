@@ -56,14 +56,13 @@ class Session(asyncio.Protocol):
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._state = State.AWAITING_CONNECT
-        limits = gate.terms.limits
+        limits, now_s = gate.terms.limits, self._loop.time()
         self._reader = Reader(limits.packet_bytes, Role.SERVER, None, alias_max=limits.topic_aliases_max)
         self._live: Live | None = None
         self._early: list[Packet] = []
         self._early_bytes = 0
         self._opening: asyncio.Task[None] | None = None
-        self._began_s = self._loop.time()
-        self._deadline_s = self._began_s + gate.terms.limits.connect_s
+        self._began_s, self._deadline_s = now_s, now_s + limits.connect_s
 
     @property
     def certificate_id(self) -> str:
