@@ -109,7 +109,7 @@ def _publish_signed(
 ) -> None:
     """Put it behind what waits, and send all of that: readings come in the order of their numbers, or not at all."""
     with Queue(opened.path) as waiting:
-        reading = waiting.add(topic, payload, SystemClock().now(), retain=retain, seal=signing(opened))
+        reading = waiting.add(topic, payload, SystemClock().now(), retain=retain, seal=signing(opened.path))
         with connect(opened, SystemClock(), client_id=client_id) as client:
             try:
                 sent = send_waiting(waiting, client, reading.sequence)
@@ -122,7 +122,7 @@ def _publish_signed(
 
 
 def _seal(opened: Identity, signed: bool) -> Seal | None:
-    return signing(opened) if signed else None
+    return signing(opened.path) if signed else None
 
 
 def _queue_lines(identity: Path, topic: str, *, retain: bool, queue: bool, signed: bool, as_json: bool) -> None:

@@ -5,24 +5,22 @@ from pathlib import Path
 import pytest
 from tests.unit.device.home import THING, Home
 
-from troth.device.endpoint import Address, Endpoint
-from troth.device.identity import Identity, Settings
+from troth.clock import SystemClock
+from troth.device.enroll import enroll_by
+from troth.device.identity import Identity
 from troth.device.queue import Queue
 from troth.device.readings import send_waiting, signing
 from troth.errors import Fault, Kind
 from troth.evidence.reading import SignedReading, parse_reading
 from troth.limits import DEVICE_QUEUE_IN_FLIGHT_MAX, READING_REPEATS
 from troth.testing.clock import NOON
-from troth.x509.certificates import certificate_id, parse_chain
+from troth.x509.certificates import certificate_id
 
 
 @pytest.fixture
 def identity(home: Home, tmp_path: Path) -> Identity:
-    slot = home.device()
     path = tmp_path / "identity"
-    path.mkdir(mode=0o700)
-    endpoint = Endpoint(Address("127.0.0.1", 1), Address("127.0.0.1", 2), None)
-    return Identity(path, Settings(THING, endpoint), (), slot, parse_chain(slot.chain_file.read_bytes()))
+    return enroll_by(path, home.wanted(), home.answer, SystemClock()).identity
 
 
 class Wire:
@@ -45,7 +43,7 @@ class Wire:
 
 def test_a_queued_reading_says_who_when_where_and_which(identity: Identity) -> None:
     with Queue(identity.path) as queue:
-        queued = queue.add("home/a", b"412 W", NOON, seal=signing(identity))
+        queued = queue.add("home/a", b"412 W", NOON, seal=signing(identity.path))
     signed = parse_reading(queued.payload)
     assert signed.is_signed_by(identity.certificate.public_key())  # type: ignore[arg-type]
     reading = signed.reading
@@ -58,23 +56,36 @@ def test_numbers_go_on_whatever_became_of_what_was_queued(identity: Identity) ->
     given = []
     for _ in range(5):
         with Queue(identity.path) as queue:
-            given.append(queue.add("home/a", b"x", NOON, seal=signing(identity)).sequence)
+            given.append(queue.add("home/a", b"x", NOON, seal=signing(identity.path)).sequence)
             queue.remove(given[-1])
     assert given == [1, 2, 3, 4, 5]
+
+
+def test_after_a_renewal_the_new_key_signs(home: Home, identity: Identity) -> None:
+    seal = signing(identity.path)
+    with Queue(identity.path) as queue:
+        old = parse_reading(queue.add("home/a", b"x", NOON, seal=seal).payload)
+        renewed = enroll_by(identity.path, home.wanted(), home.answer, SystemClock()).identity
+        new = parse_reading(queue.add("home/a", b"x", NOON, seal=seal).payload)
+    assert certificate_id(renewed.certificate) != certificate_id(identity.certificate)
+    assert old.reading.certificate_id == certificate_id(identity.certificate)
+    assert new.reading.certificate_id == certificate_id(renewed.certificate)
+    assert new.is_signed_by(renewed.certificate.public_key())  # type: ignore[arg-type]
+    assert new.reading.sequence == old.reading.sequence + 1
 
 
 def test_what_could_not_be_signed_was_never_there(identity: Identity) -> None:
     with Queue(identity.path) as queue:
         with pytest.raises(Fault, match="does not know"):
-            queue.add("home/a", b"x", None, seal=signing(identity))
+            queue.add("home/a", b"x", None, seal=signing(identity.path))
         assert queue.depth().waiting == 0
-        assert queue.add("home/a", b"x", NOON, seal=signing(identity)).sequence == 1
+        assert queue.add("home/a", b"x", NOON, seal=signing(identity.path)).sequence == 1
 
 
 def test_what_waits_goes_first_and_a_cut_loses_nothing(identity: Identity) -> None:
     with Queue(identity.path) as queue:
         for _ in range(5):
-            queue.add("home/a", b"x", NOON, seal=signing(identity))
+            queue.add("home/a", b"x", NOON, seal=signing(identity.path))
         wire = Wire(cut_after=3)
         with pytest.raises(Fault, match="cut"):
             send_waiting(queue, wire, 4)

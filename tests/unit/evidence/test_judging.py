@@ -77,6 +77,9 @@ def test_another_things_reading_is_moved() -> None:
         (((ALWAYS, Standing.IN_FORCE), (NOON - HOUR, Standing.REVOKED)), Outcome.REVOKED_KEY),
         (((ALWAYS, Standing.IN_FORCE), (NOON + HOUR, Standing.REVOKED)), Outcome.VERIFIED),
         (((ALWAYS, Standing.IN_FORCE), (NOON - HOUR, Standing.SUPERSEDED)), Outcome.INACTIVE_KEY),
+        # A device's clock that is a little ahead costs no reading.
+        (((ALWAYS, Standing.IN_FORCE), (NOON - HOUR / 20, Standing.SUPERSEDED)), Outcome.VERIFIED),
+        (((ALWAYS, Standing.IN_FORCE), (NOON - HOUR / 20, Standing.INACTIVE)), Outcome.INACTIVE_KEY),
     ],
 )
 def test_a_key_counts_as_it_stood(history: tuple[tuple[Any, Standing], ...], outcome: Outcome) -> None:

@@ -46,7 +46,7 @@ def _signed(stage: Stage) -> tuple[str, bytes]:
     """Return a word and the thermostat's next reading with it, signed by its key and numbered by its queue."""
     word = nonce()
     with Queue(stage.disk(THERMOSTAT)) as queue:
-        seal = signing(stage.identity(THERMOSTAT))
+        seal = signing(stage.disk(THERMOSTAT))
         reading = queue.add(_TOPIC, message(word), stage.clock.now(), seal=seal)
         queue.remove(reading.sequence)
     return word, reading.payload
