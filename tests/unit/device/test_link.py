@@ -34,6 +34,8 @@ from troth.protocols.mqtt import (
     render,
 )
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 20.0
 HELLO = Connect("sender", keep_alive_s=60)
 

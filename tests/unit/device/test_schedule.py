@@ -253,7 +253,7 @@ class Years(RuleBasedStateMachine):
         assert self.next_s[Action.RENEW] - self.true_s <= RETRY_AFTER_S_MAX * 1.1
 
 
-TestYears = Years.TestCase
+TestYears = pytest.mark.slow(Years.TestCase)
 TestYears.settings = settings(
     max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
