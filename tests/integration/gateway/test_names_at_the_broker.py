@@ -269,6 +269,26 @@ def test_a_filter_that_is_given_back_may_leave_the_level_above(house: House) -> 
     assert until(again, ("end", b"!")) == []
 
 
+def test_nobody_fills_the_broker_with_what_it_leaves(house: House) -> None:
+    """One connection that asks for a/# and gives it back, for ever new ones: each would leave a kilobyte in NATS."""
+    held = house.thing(ALL)
+    small = house.gateway_with(subscriptions_per_connection_max=11)
+    talk, direct = house.live(held, small), house.spy()
+    last = ("end", b"end of " + name_of(held).encode())
+    assert talk.subscribe(last[0]) == (0,)
+    codes: list[int] = []
+    for number in range(50):
+        codes += talk.subscribe(f"{name_of(held)}/{number}/#")
+        talk.send(Unsubscribe(2, (f"{name_of(held)}/{number}/#",)))
+        assert talk.expect(Unsuback).packet_id == 2
+    direct.send(*(build_publish(f"{name_of(held)}/{number}", b"!") for number in range(50)), build_publish(*last))
+    left = len(until(talk, last))
+    if house.broker.flavour == "nats":
+        assert (codes.count(0), left) == (10, 10)
+    else:
+        assert (codes.count(0), left) == (50, 0)
+
+
 def test_any_client_id_is_its_owners_alone(house: House) -> None:
     """NATS refuses some of these itself, and either broker would give one owner's session to the other."""
     one, other = house.thing(ALL), house.thing(ALL)

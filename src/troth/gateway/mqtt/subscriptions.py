@@ -52,8 +52,8 @@ class Subscriptions:
     __slots__ = (
         "_held",
         "_held_max",
-        "_leaving",
         "_leaves_some",
+        "_leaving",
         "_special",
         "_stale",
         "_take_here",
