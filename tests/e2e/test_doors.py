@@ -44,7 +44,9 @@ def platform(born: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     """A platform with two workers, a second certificate and a load balancer."""
     home = shutil.copytree(born, tmp_path_factory.mktemp("doors") / "home")
     put(home / "servers" / "names")
-    started = Platform(home, {"TROTH_PROCESSES__GATEWAY": "2", "TROTH_GATEWAY__BALANCERS": f"{LISTED}/32"}).start()
+    settings = {"BALANCERS": f"{LISTED}/32", "UNKNOWN_SERVER_NAME": "refuse"}
+    extra = {f"TROTH_GATEWAY__{name}": value for name, value in settings.items()}
+    started = Platform(home, {"TROTH_PROCESSES__GATEWAY": "2", **extra}).start()
     yield started
     assert started.stop() == 0
 
@@ -92,6 +94,16 @@ def test_a_door_speaks_its_own_protocol_alone(platform: Platform, at: str, good:
     assert refusal(refused.value).alert == "no_application_protocol"
     event = platform.wait_for("handshake.failed", mark, listener=at, reason="no-shared-protocol")
     assert event["detail"] == "no application protocol"
+
+
+@pytest.mark.parametrize("at", ["mqtt", "https"])
+def test_a_name_that_is_none_of_ours_is_refused_where_that_is_said(platform: Platform, at: str) -> None:
+    mark = platform.mark()
+    with pytest.raises(ssl.SSLError) as refused:
+        connection(platform, None, "elsewhere.example.org", at=at)
+    assert refusal(refused.value).alert == "unrecognized_name"
+    platform.wait_for("handshake.failed", mark, listener=at, reason="unknown-server-name")
+    connection(platform, None, NAME, at=at).close()
 
 
 def test_policy_knows_the_name_that_was_asked_for(platform: Platform, estate: Estate) -> None:
