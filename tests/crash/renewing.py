@@ -26,7 +26,7 @@ from troth.authority.settle import issue
 from troth.clock import SystemClock
 from troth.device.endpoint import Address, Endpoint
 from troth.device.enroll import Wanted, enroll
-from troth.device.renew import renew
+from troth.device.renew import renew, retire_previous
 from troth.enrollment.tokens import create_token
 from troth.gateway.http.serve import serve_http
 from troth.journal.change import change
@@ -139,11 +139,13 @@ def _bound(port: int) -> socket.socket:
 
 
 def run_device(home: Home, thing: str, die_before: int | None, lose: int | None) -> None:
-    """Renew once; be killed before the change of this number, or lose the answer of this number."""
+    """Renew once and let the old credential go; be killed before the change of this number, or lose that answer."""
     watch_disk(home.identity(thing), home.changes(thing), die_before)
     if lose is not None:
         lose_answer(lose)
-    renew(home.identity(thing), SystemClock())
+    done = renew(home.identity(thing), SystemClock())
+    # As after a connection with the new credential.
+    retire_previous(home.identity(thing), done.identity.slot)
 
 
 def watch_disk(folder: Path, changes: Path, die_before: int | None) -> None:

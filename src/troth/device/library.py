@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -91,12 +92,18 @@ class AsyncDevice:
     async def queue(self, topic: str, payload: bytes, *, retain: bool = False, seal: Seal | None = None) -> Reading:
         """Put a message on the disk and return it, with its number: it is sent, in order, when the home is there.
 
-        `seal` makes the payload when number and time are known. Raises `Fault` as `Queue.add` does: too large when the
-        queue is full.
+        `seal` makes the payload when the number is known, and the time where the clock has one. Raises `Fault` as
+        `Queue.add` does: too large when the queue is full; whatever `seal` raises.
         """
         return await asyncio.to_thread(
-            lambda: self._queue.add(topic, payload, self._clock.now(), retain=retain, seal=seal)
+            lambda: self._queue.add(topic, payload, self._find_time(), retain=retain, seal=seal)
         )
+
+    def _find_time(self) -> datetime | None:
+        try:
+            return self._clock.now()
+        except Fault:
+            return None
 
     async def subscribe(self, *filters: str, qos: int = 1) -> None:
         """Subscribe, for this connection and those after it.

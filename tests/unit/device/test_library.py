@@ -10,7 +10,7 @@ from tests.fixtures.est_door import ESTDoor, est_door
 from tests.fixtures.mosquitto import Mosquitto, mosquitto
 from tests.unit.device.gateway import gateway
 from tests.unit.device.home import THING, Home
-from tests.unit.device.test_agent import Door, Heard, play, settle_at
+from tests.unit.device.test_agent import Door, Heard, NoTime, play, settle_at
 
 from troth.clock import SystemClock
 from troth.device.endpoint import Address
@@ -167,6 +167,12 @@ def test_a_seal_is_given_number_and_time(path: Path, unused_port: int) -> None:
     with Device.open(path, clock=FakeClock(NOON)) as device:
         assert device.queue("lab/a", b"21", seal=seal).payload == b"sealed 21"
     assert seen == [Reading(1, "lab/a", b"21", NOON)]
+
+
+def test_without_the_time_a_reading_is_queued_all_the_same(path: Path, unused_port: int) -> None:
+    settle_at(path, unused_port)
+    with Device.open(path, clock=NoTime()) as device:
+        assert device.queue("lab/a", b"21") == Reading(1, "lab/a", b"21", None)
 
 
 def test_one_who_is_not_open_says_so(path: Path) -> None:
