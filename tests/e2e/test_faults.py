@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from tests.fixtures.estate import ACTOR, Credential, Estate
 from tests.fixtures.mqtt import Talk, allow, device
-from tests.fixtures.platform import Platform, environment, is_alive, until
+from tests.fixtures.platform import CommandFailed, Platform, environment, is_alive, until
 
 from troth.journal.change import change
 from troth.protocols.mqtt import Will
@@ -37,7 +37,7 @@ UNKNOWN_STATE_FOR = timedelta(seconds=2)
 OURS = ("authority", "gateway-0", "gateway-1", "web")
 REFUSED, UNAVAILABLE = 5, 3
 """CONNACK codes of MQTT 3.1.1."""
-EXIT_UNAVAILABLE = 21
+EXIT_MALFORMED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE = 10, 13, 21
 SPEAKS = (allow("iot:Connect", "client/mouth-*"), allow("iot:Publish", "topic/home/*"))
 LISTENS = (
     allow("iot:Connect", "client/ear-*"),
@@ -334,6 +334,32 @@ def test_a_full_disk_stops_changes_and_no_session_nor_what_withdraws_one(site: S
 def state(site: Site, who: Credential) -> CertificateState:
     with read(site.estate.db) as connection:
         return get_certificate(connection, who.certificate_id).state
+
+
+def test_a_kick_reaches_every_worker(site: Site) -> None:
+    lamp, neighbour = site.device(), site.live(site.device())
+    talks = [site.talk(lamp) for _ in range(8)]
+    for number, talk in enumerate(talks):
+        assert talk.connect(f"{lamp.thing}:{number}").code == 0
+    assert len({site.worker_of(talk) for talk in talks}) == 2, "the kernel gave all of them to one worker"
+    rows = site.platform.run("session", "list", "--thing", lamp.thing)
+    assert {row["address"] for row in rows} == {talk.address for talk in talks}
+    assert {row["certificate_id"] for row in rows} == {lamp.certificate_id}
+    one = site.platform.run("session", "kick", "--client", f"{lamp.thing}:0", "--cert", lamp.certificate_id[:16])
+    assert (one["listed"], one["will"]) == (1, True)
+    assert talks[0].is_closed()
+    assert all(talk.is_alive() for talk in talks[1:])
+    said = site.platform.run("session", "kick", "--thing", lamp.thing, "--no-will", "--why", "it floods us")
+    assert said["will"] is False
+    assert all(talk.is_closed() for talk in talks[1:])
+    assert neighbour.is_alive()
+    assert site.live(lamp).is_alive()
+    (entry,) = [each for each in site.platform.run("journal", "show") if each["number"] == said["entry"]]
+    assert (entry["kind"], entry["why"]) == ("session.kicked", "it floods us")
+    for words, code in (((), EXIT_MALFORMED), (("--thing", "nobody"), EXIT_NOT_FOUND)):
+        with pytest.raises(CommandFailed) as caught:
+            site.platform.run("session", "kick", *words)
+        assert caught.value.code == code
 
 
 def test_what_is_listed_is_what_is_there_after_all_that(site: Site) -> None:

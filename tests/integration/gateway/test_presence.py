@@ -190,3 +190,12 @@ def test_a_kick_sends_the_will_or_does_not(house: House) -> None:
         house.gateway.settle()
     # The first would have come before the second.
     assert spy.message() == (topic, b"True")
+
+
+def test_who_comes_again_takes_the_place_of_the_one_before(house: House) -> None:
+    lamp, older = live(house)
+    consumer = listener(house, name_of(lamp))
+    house.live(lamp)
+    assert older.is_closed()
+    heard = {told(consumer)[1].get("disconnectReason", "connected") for _ in range(2)}
+    assert heard == {"DUPLICATE_CLIENTID", "connected"}
