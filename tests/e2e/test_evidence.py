@@ -15,7 +15,7 @@ def test_the_page(tmp_path: Path) -> None:
     said = run_page("evidence.md", tmp_path, ELSEWHERE)
     assert said.count("signed as number") == 3
     assert "reading-unsigned: the payload is no signed reading" in said
-    assert said.count("3 of 3 readings are proven, by 1 certificates") == 2
+    assert said.count("3 of 3 readings are proven, by 1 certificates") == 3
     assert said.count("does not hold") + said.count("not as it was when it was made") == 1
     report = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert [(each["outcome"], each["sequence"], each["thing"]) for each in report] == [

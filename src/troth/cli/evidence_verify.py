@@ -4,17 +4,19 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
 from troth.cli.journal_offline import read_key
 from troth.cli.output import EXIT_CODES, answer, say
 from troth.errors import Fault, Kind
-from troth.evidence.bundle import Reader
+from troth.evidence.bundle import BundleHead, Reader
+from troth.evidence.checkpoint import VerifierKey
 from troth.evidence.examination import Examination, Examined
 from troth.evidence.outcome import MEANING, Outcome
-from troth.evidence.status import Proven, prove
+from troth.evidence.status import Proven, ids_of, prove
+from troth.evidence.whole import Told, read_whole
 from troth.keys.files import read_bounded
 from troth.limits import CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX
 from troth.x509.certificates import parse_chain
@@ -45,6 +47,10 @@ def verify(
         Path | None,
         typer.Option("--key", metavar="FILE", help="The journal's public key: journal.pub, kept elsewhere."),
     ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option("--journal", metavar="FILE", help="An export of the whole journal, so that nothing is left out."),
+    ] = None,
     report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,14 +60,11 @@ def verify(
     """
     roots = parse_chain(read_bounded(root, _ROOTS_BYTES_MAX))
     given = None if key is None else read_key(key)
-    try:
-        file = bundle.open("rb")
-    except OSError as error:
-        raise Fault(Kind.NOT_FOUND, f"{bundle} cannot be read: {error.strerror}") from error
-    with file, reported(report) as write:
+    with _opened(bundle) as file, reported(report) as write:
         reader = Reader(file.readline)
         head = reader.head()
-        proven = prove(head, roots, given or head.key)
+        whole = None if journal is None else _whole(journal, given or head.key, head)
+        proven = prove(head, roots, given or head.key, whole)
         examination = Examination(proven)
         for examined in examination.take(reader.readings()):
             write(examined)
@@ -70,6 +73,18 @@ def verify(
     answer(value_of(examination, proven, notes), text_of(examination, proven, notes), as_json=as_json)
     if examination.refused:
         raise typer.Exit(EXIT_CODES[Kind.REJECTED])
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Fault(Kind.NOT_FOUND, f"{path} cannot be read: {error.strerror}") from error
+
+
+def _whole(path: Path, key: VerifierKey, head: BundleHead) -> Told:
+    with _opened(path) as file:
+        return read_whole(file.readline, key, head.checkpoint, ids_of(head))
 
 
 @contextmanager

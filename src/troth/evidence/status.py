@@ -20,6 +20,7 @@ from troth.evidence.checkpoint import VerifierKey, verify_checkpoint
 from troth.evidence.entry import Entry, parse_entry
 from troth.evidence.judging import ALWAYS, Signer, Standing
 from troth.evidence.merkle import leaf_hash, verify_inclusion
+from troth.evidence.whole import Told
 from troth.x509.algorithms import PublicKey
 from troth.x509.certificates import certificate_id
 from troth.x509.profiles import ExtendedUse
@@ -50,16 +51,17 @@ class Proven:
 
     signers: Mapping[str, Signer]
     told_until: Mapping[str, datetime]
-    """Until when the CAs themselves, by CRLs, say of a certificate and its issuers that none was revoked, or when."""
+    """Until when it is known of a certificate that nothing was left out: by its CAs' own lists, or a whole journal."""
     entries: int
     size: int
     """How many entries the journal had."""
 
 
-def prove(head: BundleHead, roots: Certificates, key: VerifierKey) -> Proven:
+def prove(head: BundleHead, roots: Certificates, key: VerifierKey, whole: Told | None = None) -> Proven:
     """Return what the head of a bundle proves to one who trusts `roots`, and `key` as the journal's.
 
-    Raises `PeerFault` that names what does not hold: rejected, unauthenticated, malformed.
+    `whole` is all that the journal says of the bundle's certificates (`ids_of`), where it is at hand. Raises
+    `PeerFault` that names what does not hold: rejected, unauthenticated, malformed.
     """
     checkpoint = verify_checkpoint(head.checkpoint, key)
     entries = []
@@ -72,7 +74,7 @@ def prove(head: BundleHead, roots: Certificates, key: VerifierKey) -> Proven:
         if entry.number != each.index + 1:
             raise _rejected(f"entry {entry.number} of the journal stands in the place of entry {each.index + 1}")
         entries.append(entry)
-    entries.sort(key=lambda entry: entry.number)
+    entries = sorted(entries if whole is None else whole.entries, key=lambda entry: entry.number)
     issuers = [_certificate(der, "an issuer") for der in head.issuers]
     lists = [_crl(der) for der in head.crls]
     _require_signed(lists, issuers, roots)
@@ -83,11 +85,18 @@ def prove(head: BundleHead, roots: Certificates, key: VerifierKey) -> Proven:
         path = _path(certificate, issuers, roots)
         own = [entry for entry in entries if entry.subject == certificate_id(certificate)]
         by_lists, until = _listed(path, lists)
+        if whole is not None:
+            until = whole.until
         signer = _signer(certificate, path, (*_history(own), *by_lists))
         signers[signer.certificate_id] = signer
         if until is not None:
             told[signer.certificate_id] = until
     return Proven(signers, told, len(entries), checkpoint.size)
+
+
+def ids_of(head: BundleHead) -> frozenset[str]:
+    """Return the ids of the certificates that have signed its readings."""
+    return frozenset(certificate_id(_certificate(der, "a signer's certificate")) for der in head.certificates)
 
 
 def roots_of(head: BundleHead) -> Certificates:

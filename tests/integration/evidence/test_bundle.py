@@ -17,7 +17,8 @@ from troth.evidence.bundle import Reader
 from troth.evidence.checkpoint import VerifierKey
 from troth.evidence.examination import Examination
 from troth.evidence.outcome import Outcome
-from troth.evidence.status import ISSUED, STANDINGS, prove
+from troth.evidence.status import ISSUED, STANDINGS, ids_of, prove
+from troth.evidence.whole import read_whole
 from troth.journal.change import change
 from troth.registry import certificates, states
 from troth.x509.crl import Reason
@@ -128,6 +129,39 @@ def test_a_revocation_that_is_left_out_is_told_by_the_list(site: Site) -> None:
     examination, found, _ = verified(bare, site)
     assert [each.judgement.outcome for each in found] == [Outcome.VERIFIED]
     assert examination.untold == 1
+
+
+def test_who_has_the_whole_journal_is_told_all(site: Site) -> None:
+    meter = site.authority.device("meter-7")
+    site.authority.revoke(meter, Reason.SUPERSEDED)
+    lines = site.bundle([site.line(meter, 1)]).splitlines(keepends=True)
+    bare = sealed(
+        [each for each in lines if b"entry" not in each or b"issued" in base64.b64decode(each.split(b" ")[3])]
+    )
+    export = site.export()
+    reader = Reader(io.BytesIO(bare).readline)
+    head = reader.head()
+    whole = read_whole(io.BytesIO(export).readline, site.key, head.checkpoint, ids_of(head))
+    examination = Examination(prove(head, [site.authority.root], site.key, whole))
+    assert [each.judgement.outcome for each in examination.take(reader.readings())] == [Outcome.REVOKED_KEY]
+    # Without it, the same bundle proves the reading, and says on what that rests.
+    assert outcomes(bare, site) == [Outcome.VERIFIED]
+    with pytest.raises(PeerFault, match="does not hold"):
+        changed = export.replace(b"certificate.revoked", b"certificate.renewed")
+        read_whole(io.BytesIO(changed).readline, site.key, head.checkpoint, ids_of(head))
+
+
+def test_a_journal_that_says_all_until_later_leaves_nothing_untold(site: Site) -> None:
+    meter = site.authority.device("meter-7")
+    lines = [site.line(meter, 1)]
+    site.later(hours=1)
+    site.authority.device("meter-8")
+    reader = Reader(io.BytesIO(site.bundle(lines)).readline)
+    head = reader.head()
+    whole = read_whole(io.BytesIO(site.export()).readline, site.key, head.checkpoint, ids_of(head))
+    examination = Examination(prove(head, [site.authority.root], site.key, whole))
+    assert [each.judgement.outcome for each in examination.take(reader.readings())] == [Outcome.VERIFIED]
+    assert examination.untold == 0
 
 
 def test_without_the_entry_that_issued_it_a_certificate_was_never_in_force(site: Site) -> None:
