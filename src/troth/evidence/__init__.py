@@ -1,4 +1,4 @@
-"""What a stranger can check offline: the journal's entries, its Merkle tree, signed checkpoints, proofs, exports.
+"""What a stranger can check offline: signed readings, bundles, the journal's entries, its tree, checkpoints, exports.
 
 Needs the base install only. Pure: no I/O, no clock, no database.
 """
