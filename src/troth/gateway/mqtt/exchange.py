@@ -99,6 +99,7 @@ class Exchange(Conversation):
 
     def _speak(self, topic: str, payload: bytes) -> None:
         self.to_device.append(build_publish(topic, payload).raw)
+        self._delivered += 1
 
     def _say(self, packet: Suback | Unsuback) -> None:
         self.to_device.append(render(Unsuback(packet.packet_id) if isinstance(packet, Unsuback) else packet))
