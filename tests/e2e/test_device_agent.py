@@ -139,7 +139,7 @@ class Device:
 @pytest.fixture
 def platform(home: Path) -> Iterator[Platform]:
     made = Platform(home, {**ports(), "TROTH_PROCESSES__GATEWAY": "1", "TROTH_PROCESSES__WEB": "0"})
-    made.run("profile", "apply", "-", stdin=profile("20s", "19s"))
+    made.run("profile", "apply", "-", stdin=profile("12s", "11s"))
     made.start()
     yield made
     if made.process is not None:
@@ -165,14 +165,13 @@ def test_an_agent_through_all_that_can_happen_to_it(platform: Platform, tmp_path
 
 
 def renewed_while_running(platform: Platform, lamp: Device, agent: Agent) -> None:
-    """Twice within its certificates' seconds; after each, the one before is out of force and its key is gone."""
-    for times in (1, 2):
-        agent.until("renewed", times)
-        agent.until("previous-removed", times)
+    """Within its certificate's seconds; after it, the one before is out of force and its key is gone."""
+    agent.until("renewed")
+    agent.until("previous-removed")
     states = [row["state"] for row in platform.run("cert", "list", "--thing", "lamp")]
-    assert states.count("ACTIVE") <= 2
-    assert len(states) >= 3
-    assert agent.events("switching")
+    assert states.count("ACTIVE") <= 2 <= len(states)
+    # Unless the first connection was made with the new one already.
+    assert agent.events("switching") or len(agent.events("connected")) == 1
     assert len(list(lamp.path.glob("?/key.pem"))) <= 2
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from troth.clock import Clock, SystemClock
 from troth.device.agent import KEEP_ALIVE_S, Agent
@@ -22,6 +22,7 @@ from troth.limits import DEVICE_STEP_S_MAX
 from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, Publish
 
 _T = TypeVar("_T")
+_NOT_OPEN: Final = "the device is not open: use it in `with` or `async with`"
 
 
 def _silent(event: Event, **fields: object) -> None:
@@ -38,7 +39,7 @@ class AsyncDevice:
     def __init__(self, path: Path, agent: Agent, clock: Clock) -> None:
         """Not for callers: see `open`."""
         self._path, self._agent, self._clock = path, agent, clock
-        self._queue = Queue(path)
+        self._queue: Queue | None = None
         self._returned: deque[Publish] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -95,9 +96,10 @@ class AsyncDevice:
         `seal` makes the payload when the number is known, and the time where the clock has one. Raises `Fault` as
         `Queue.add` does: too large when the queue is full; whatever `seal` raises.
         """
-        return await asyncio.to_thread(
-            lambda: self._queue.add(topic, payload, self._find_time(), retain=retain, seal=seal)
-        )
+        queue = self._queue
+        if queue is None:
+            raise OurFault(Kind.CONFLICT, _NOT_OPEN)
+        return await asyncio.to_thread(lambda: queue.add(topic, payload, self._find_time(), retain=retain, seal=seal))
 
     def _find_time(self) -> datetime | None:
         try:
@@ -149,7 +151,7 @@ class AsyncDevice:
         """
         if self._running is None:
             doing.close()
-            raise OurFault(Kind.CONFLICT, "the device is not open: use it in `async with`")
+            raise OurFault(Kind.CONFLICT, _NOT_OPEN)
         work = asyncio.ensure_future(doing)
         try:
             await asyncio.wait({work, self._running}, return_when=asyncio.FIRST_COMPLETED)
@@ -164,7 +166,8 @@ class AsyncDevice:
         return work.result()
 
     async def __aenter__(self) -> Self:
-        """Start to work."""
+        """Start to work. Raises `Fault` as `Queue` does."""
+        self._queue = Queue(self._path)
         self._running = asyncio.create_task(self._agent.run())
         return self
 
@@ -173,7 +176,9 @@ class AsyncDevice:
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
-        self._queue.close()
+        if self._queue is not None:
+            self._queue.close()
+        self._running = self._queue = None
 
 
 class Device:
@@ -242,7 +247,7 @@ class Device:
     @property
     def _device(self) -> AsyncDevice:
         if not self._ready.done():
-            raise OurFault(Kind.CONFLICT, "the device is not open: use it in `with`")
+            raise OurFault(Kind.CONFLICT, _NOT_OPEN)
         return self._ready.result()
 
     def _call(self, doing: Coroutine[Any, Any, _T]) -> _T:

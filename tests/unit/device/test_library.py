@@ -181,10 +181,13 @@ def test_one_who_is_not_open_says_so(path: Path) -> None:
 
     async def scene() -> None:
         device = AsyncDevice.open(path)
-        with pytest.raises(OurFault, match="not open"):
-            await device.publish("lab/a", b"")
+        for doing in (device.publish("lab/a", b""), device.queue("lab/a", b"")):
+            with pytest.raises(OurFault, match="not open"):
+                await doing
         async with device:
-            pass
+            await device.queue("lab/a", b"")
+        with pytest.raises(OurFault, match="not open"):
+            await device.queue("lab/a", b"")
 
     play(scene)
 
