@@ -8,6 +8,7 @@ from troth.evidence.outcome import Outcome
 from troth.evidence.window import Window
 from troth.journal.change import change
 from troth.journal.entries import head
+from troth.limits import READING_SIGNERS_MAX
 from troth.registry.replay import find_windows, merge_windows
 from troth.registry.signers import list_signers
 from troth.registry.states import supersede
@@ -65,6 +66,13 @@ def test_the_signers_of_a_thing_are_its_certificates_and_a_window_goes_with_its_
         assert list_signers(connection, None, "0" * 64) == []
     assert [row.certificate_id for row in of_thing] == [new.certificate_id, old.certificate_id]
     assert [row.certificate_id for row in alone] == [other.certificate_id]
+    clock.advance(timedelta(seconds=1))
+    for _ in range(READING_SIGNERS_MAX):
+        authority.device("meter-7")
+    with read(db) as connection:
+        many = [row.certificate_id for row in list_signers(connection, "meter-7", old.certificate_id)]
+    assert (len(many), many[-1]) == (READING_SIGNERS_MAX + 1, old.certificate_id)
+    assert new.certificate_id not in many
     merge_windows(db, {old.certificate_id: window(1).render(), other.certificate_id: window(1).render()}, NOON)
     with change(db, clock, "system:authority") as changing:
         prune(changing, old.certificate.not_valid_after_utc + timedelta(seconds=1))

@@ -20,8 +20,14 @@ _OF_THING: Final = (
 
 
 def list_signers(connection: Connection, thing: str | None, certificate_id: str) -> list[CertificateRow]:
-    """Return the certificates of a thing, the newest first, at most `READING_SIGNERS_MAX`; without one, this one."""
+    """Return the certificates of a thing, the newest `READING_SIGNERS_MAX`, and this one; without a thing, this one.
+
+    `certificate_id` is the one that was shown for the thing.
+    """
+    found: list[CertificateRow] = []
     if thing is not None:
-        return [certificate_row(row) for row in connection.execute(_OF_THING, {"thing": thing})]
-    row = find_certificate(connection, certificate_id)
-    return [] if row is None else [row]
+        found = [certificate_row(row) for row in connection.execute(_OF_THING, {"thing": thing})]
+    if all(row.certificate_id != certificate_id for row in found):
+        row = find_certificate(connection, certificate_id)
+        found += [] if row is None else [row]
+    return found
