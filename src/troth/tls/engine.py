@@ -43,13 +43,12 @@ class Engine:
             return True
         if lib.SSL_get_error(connection._ssl, result) == lib.SSL_ERROR_WANT_READ:
             return False
-        connection._raise_ssl_error(connection._ssl, result)
-        raise SSL.Error([("SSL routines", "", "the handshake failed without a reason")])
+        raise _error(connection, result)
 
     def put(self, connection: SSL.Connection, data: bytes) -> None:
         """Give OpenSSL bytes of the peer. Raises `SSL.Error`."""
         if lib.BIO_write(connection._into_ssl, data, len(data)) != len(data):
-            raise SSL.Error([("BIO routines", "", "no memory")])
+            raise _no_memory()
 
     def unread(self, connection: SSL.Connection) -> bytes:
         """Return a copy of the peer's bytes that OpenSSL has not yet looked at: whole records, and the start of one."""
@@ -62,15 +61,26 @@ class Engine:
         size = lib.SSL_read(connection._ssl, self._buffer, BUFFER_BYTES)
         if size > 0:
             return bytes(self._bytes[:size])
-        connection._raise_ssl_error(connection._ssl, size)
-        raise SSL.Error([("SSL routines", "", "the read failed without a reason")])
+        raise _error(connection, size)
 
-    def write(self, connection: SSL.Connection, data: bytes) -> None:
-        """Encrypt all of `data`, which has one record at most. Raises `SSL.Error`."""
+    def open(self, connection: SSL.Connection, record: bytes) -> bytes:
+        """Return the plaintext of one whole record: `put` and `read` in one. Raises `SSL.Error`."""
+        if lib.BIO_write(connection._into_ssl, record, len(record)) != len(record):
+            raise _no_memory()
+        size = lib.SSL_read(connection._ssl, self._buffer, BUFFER_BYTES)
+        if size > 0:
+            return bytes(self._bytes[:size])
+        raise _error(connection, size)
+
+    def seal(self, connection: SSL.Connection, data: bytes) -> bytes:
+        """Return the record of all of `data`, which fits one, after what else waits to be sent. Raises `SSL.Error`."""
         size = lib.SSL_write(connection._ssl, data, len(data))
         if size != len(data):
-            connection._raise_ssl_error(connection._ssl, size)
-            raise SSL.Error([("SSL routines", "", "the write failed without a reason")])
+            raise _error(connection, size)
+        size = lib.BIO_read(connection._from_ssl, self._buffer, BUFFER_BYTES)
+        if 0 < size < BUFFER_BYTES:
+            return bytes(self._bytes[:size])
+        return bytes(self._bytes[: max(size, 0)]) + self.drain(connection)
 
     def drain(self, connection: SSL.Connection) -> bytes:
         """Return all that OpenSSL wants sent."""
@@ -116,3 +126,16 @@ class Engine:
         if len(self._parsed) > PARSED_KEPT_MAX:
             self._parsed.popitem(last=False)
         return certificate
+
+
+def _error(connection: SSL.Connection, result: int) -> SSL.Error:
+    """Return what pyOpenSSL would raise."""
+    try:
+        connection._raise_ssl_error(connection._ssl, result)
+    except SSL.Error as error:
+        return error
+    return SSL.Error([("SSL routines", "", "it failed without a reason")])
+
+
+def _no_memory() -> SSL.Error:
+    return SSL.Error([("BIO routines", "", "no memory")])

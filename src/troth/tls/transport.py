@@ -58,19 +58,19 @@ class TLSTransport(asyncio.Transport):
             self._write_in_records(memoryview(data).cast("B"))
             return
         try:
-            self._engine.write(self._connection, data)
+            record = self._engine.seal(self._connection, data)
         except SSL.Error as error:
             self._owner.fail(error)
             return
-        self._outer.write(self._engine.drain(self._connection))
+        self._outer.write(record)
 
     def _write_in_records(self, data: memoryview) -> None:
         # Record by record, because OpenSSL's memory buffers never shrink again.
         records = []
         try:
             for start in range(0, len(data), RECORD_PLAIN_BYTES_MAX):
-                self._engine.write(self._connection, bytes(data[start : start + RECORD_PLAIN_BYTES_MAX]))
-                records.append(self._engine.drain(self._connection))
+                part = bytes(data[start : start + RECORD_PLAIN_BYTES_MAX])
+                records.append(self._engine.seal(self._connection, part))
         except SSL.Error as error:
             self._owner.fail(error)
             return

@@ -107,4 +107,4 @@ def test_errors_are_pyopenssls_own(world: World) -> None:
     with pytest.raises(SSL.WantReadError):
         engine.read(early)
     with pytest.raises(SSL.Error):
-        engine.write(early, b"too early")
+        engine.seal(early, b"too early")
