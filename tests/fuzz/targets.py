@@ -52,7 +52,6 @@ TARGETS: Final[Mapping[str, Target]] = {
         mqtt_streams.SEEDS,
         mqtt_streams.WORDS,
         bytes_max=256 * 1024,
-        memory_bytes=64 * MIB,  # the packets of five readings, of which most are of two bytes, at worst
     ),
     "ocsp-requests": Target(ocsp_requests.check, ocsp_requests.SEEDS, ocsp_requests.WORDS, bytes_max=64 * 1024),
     "policy-documents": Target(
