@@ -61,6 +61,7 @@ def test_who_asks_gets_leave_for_a_key_of_its_own(home: Home, long_term: FileKey
     assert first != second
 
 
+@pytest.mark.slow
 def test_a_key_that_cannot_be_opened_gives_no_leave_and_stops_nothing(home: Home, long_term: FileKey) -> None:
     home.time_key.unlink()
     write_key(home.time_key, long_term, PASSPHRASE)
