@@ -106,11 +106,10 @@ def test_a_user_name_is_nothing_to_the_broker(story: Story) -> None:
     service.wait_for(topic, nonce)
 
 
-@pytest.mark.parametrize(("version", "code"), [("mqttv5", 132), ("mqttv31", 1)])
-def test_other_versions_of_mqtt_are_told_so(embedded: Story, version: str, code: int) -> None:
+def test_another_version_of_mqtt_is_told_so(embedded: Story) -> None:
     lamp = embedded.estate.enrolled("lamp")
-    _, said = run(embedded, "mosquitto_pub", lamp, lamp.thing, "-V", version, "-t", f"home/{lamp.thing}/x", "-m", "x")
-    assert f"received CONNACK ({code})" in said
+    _, said = run(embedded, "mosquitto_pub", lamp, lamp.thing, "-V", "mqttv31", "-t", f"home/{lamp.thing}/x", "-m", "x")
+    assert "received CONNACK (1)" in said
     refused = embedded.platform.wait_for("connection.refused", certificate_id=lamp.certificate_id)
     assert refused["reason"] == "protocol-unsupported"
 

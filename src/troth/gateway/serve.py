@@ -117,7 +117,7 @@ class Gateway:
 
             return await asyncio.to_thread(record)
 
-        return DataDoor(gate.admission, Courier(gate.upstream), gate.terms.names, gate.report, limits, end)
+        return DataDoor(gate.admission, Courier(gate.upstream, gate.terms), gate.terms.names, gate.report, limits, end)
 
     @property
     def position(self) -> int:

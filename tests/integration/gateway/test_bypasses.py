@@ -11,8 +11,13 @@ from tests.fixtures.brokers import dial
 from tests.fixtures.house import OWN, House, Log, name_of
 from tests.fixtures.mqtt import Talk, allow, deny
 
+from troth.errors import Fault, Kind
+from troth.gateway.mqtt.courier import Courier
 from troth.gateway.mqtt.envelope import Content, seal
-from troth.gateway.mqtt.upstream import Broker
+from troth.gateway.mqtt.names import Flavour, Names
+from troth.gateway.mqtt.terms import Terms
+from troth.gateway.mqtt.upstream import Broker, Upstream
+from troth.limits import DEFAULT
 from troth.protocols.mqtt import (
     Connack,
     ConnackCode,
@@ -220,6 +225,27 @@ def test_nobody_forges_what_another_says_of_a_message(house: House, version: Ver
             message = each.received()
             assert message.payload == expected
             assert not any(message.properties)
+
+
+def test_the_other_door_forges_nothing_and_shows_nothing_forged(house: House, version: Version) -> None:
+    """What comes over HTTPS, and is read there, has gone the same way."""
+    upstream, names = Upstream(house.broker, DEFAULT.packet_bytes), Names(Flavour(house.broker.flavour), 1024)
+    with_them, without = (Terms(names, DEFAULT, house.site.clock, envelopes=each) for each in (True, False))
+    lamp, friend = house.thing(*OWN, allow("iot:RetainPublish", "topic/*")), house.thing(ALL)
+    receiver, topic = house.live(friend, version=version), topic_of(lamp)
+    assert codes(receiver, topic) == [True]
+    house.gateway.run(Courier(upstream, with_them).publish(topic, FORGED, qos=1, retain=False))
+    message = receiver.received()
+    assert message.payload == FORGED
+    assert not any(message.properties)
+    with pytest.raises(Fault) as refused:
+        house.gateway.run(Courier(upstream, without).publish(topic, FORGED, qos=1, retain=False))
+    assert refused.value.kind is Kind.REJECTED
+    sender = house.live(lamp, version=Version.MQTT_5)
+    sender.publish(topic, b"kept", qos=1, retain=True, properties=Properties(content_type="text/plain"))
+    found = house.gateway.run(Courier(upstream, with_them).find_retained(topic))
+    assert found is not None
+    assert found.payload == b"kept"
 
 
 def test_without_envelopes_none_is_left_for_later(house: House, log: Log, version: Version) -> None:

@@ -6,9 +6,10 @@ read before its sender may send it. AWS IoT API reference, data plane: Publish, 
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -55,6 +56,12 @@ _WORDS: Final = {
 log = structlog.get_logger()
 
 
+_STATUSES: Final[Mapping[Kind, HTTPStatus]] = MappingProxyType(
+    {Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE, Kind.REJECTED: HTTPStatus.BAD_REQUEST}
+)
+"""Faults that are told as they are."""
+
+
 class Wrong(Exception):
     """A request that ends in an error of AWS's."""
 
@@ -97,10 +104,9 @@ class DataDoor:
         except Wrong as wrong:
             response = _failure(wrong.status, str(wrong), trace)
         except Fault as fault:
-            known = fault.kind is Kind.UNAVAILABLE
+            status = _STATUSES.get(fault.kind, HTTPStatus.INTERNAL_SERVER_ERROR)
             log.warning("data.failed", peer=address_of(request), reason=fault.message, detail=fault.detail)
-            status = HTTPStatus.SERVICE_UNAVAILABLE if known else HTTPStatus.INTERNAL_SERVER_ERROR
-            response = _failure(status, fault.message if known else "internal failure", trace)
+            response = _failure(status, fault.message if fault.kind in _STATUSES else "internal failure", trace)
         except Exception:
             log.exception("data.broke", peer=address_of(request), path=request.url.path)
             response = _failure(HTTPStatus.INTERNAL_SERVER_ERROR, "internal failure", trace)

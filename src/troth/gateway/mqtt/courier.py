@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from troth.errors import Fault, Kind
+from troth.gateway.mqtt.envelope import escaped, is_expired, is_sealed, open_envelope
+from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link, Upstream
 from troth.keys.randomness import random_id
 from troth.limits import UPSTREAM_WAIT_S_MAX
@@ -42,13 +44,20 @@ _PACKET_ID: Final = 1
 class Courier:
     """Goes to one broker. Raises `Fault` (unavailable) when that does not answer in time."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, terms: Terms) -> None:
         self._upstream = upstream
+        self._terms = terms
 
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        """Give the broker a message; with QoS 1 it has it when this returns."""
+        """Give the broker a message; with QoS 1 it has it when this returns.
+
+        Raises `Fault` (rejected) for what looks like an envelope where there are none.
+        """
+        passed = escaped(payload)
+        if passed is not payload and not self._terms.envelopes:
+            raise Fault(Kind.REJECTED, "the payload ends in what only gateways write")
         packet_id = _PACKET_ID if qos else 0
-        message = build_publish(topic, payload, qos=qos, retain=retain, packet_id=packet_id)
+        message = build_publish(topic, passed, qos=qos, retain=retain, packet_id=packet_id)
         async with self._visit() as visit:
             visit.link.write(message.raw)
             if qos:
@@ -72,7 +81,16 @@ class Courier:
             except TimeoutError:
                 return None
             assert isinstance(found, Publish)
-            return found if found.retain and found.topic == topic else None
+            return self._opened(found) if found.retain and found.topic == topic else None
+
+    def _opened(self, found: Publish) -> Publish | None:
+        """Return a message as a device would be given it; None for one that has expired."""
+        if not (self._terms.envelopes and is_sealed(found)):
+            return found
+        content = open_envelope(found)
+        if is_expired(content, self._terms.clock):
+            return None
+        return build_publish(found.topic, content.payload, qos=found.qos, retain=True, packet_id=found.packet_id)
 
     @asynccontextmanager
     async def _visit(self) -> AsyncIterator["_Visit"]:

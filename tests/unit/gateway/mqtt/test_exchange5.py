@@ -253,3 +253,13 @@ def test_a_grant_counts_from_the_next_packet() -> None:
     sides.exchange.regrant(grant(allow("iot:*", "*")))
     sides.device(five("later/x", 1))
     assert [type(each) for each in sides.to_broker] == [Publish]
+
+
+def test_what_is_held_back_for_a_device_is_known() -> None:
+    sides = Sides5(receive_max=1)
+    for packet_id in (1, 2, 3):
+        sides.broker(message("open/x", 1, packet_id))
+    (first,) = sides.exchange.to_device
+    assert sides.exchange.held_back_bytes == 2 * len(first)
+    sides.device(Puback(1), Puback(2))
+    assert sides.exchange.held_back_bytes == 0
