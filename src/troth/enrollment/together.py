@@ -39,19 +39,24 @@ class Together(Generic[_A, _T]):
 
     async def _work_off(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            await asyncio.sleep(self._next_s - loop.time())
-            self._next_s = loop.time() + self._pause_s
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            try:
-                outcomes: Sequence[_T | Exception] = await self._work([asked for asked, _ in batch])
-            except Exception as error:
-                outcomes = [error] * len(batch)
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if future.done():
-                    continue
-                if isinstance(outcome, Exception):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
-        self._working = None
+        try:
+            while self._waiting:
+                await asyncio.sleep(self._next_s - loop.time())
+                self._next_s = loop.time() + self._pause_s
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                await self._work_on(batch)
+        finally:
+            self._working = None
+
+    async def _work_on(self, batch: Sequence[tuple[_A, asyncio.Future[_T]]]) -> None:
+        try:
+            outcomes = await self._work([asked for asked, _ in batch])
+        except Exception as error:
+            outcomes = [error] * len(batch)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
