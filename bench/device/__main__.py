@@ -2,16 +2,27 @@
 
 import argparse
 import json
+import logging
+import os
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
 from bench import machine
+from troth.app import logs
+from troth.device.endpoint import Address, Endpoint
+from troth.device.identity import Settings, write_settings, write_trust
+from troth.device.slots import holding
+from troth.keys.file import write_key
+from troth.keys.files import write_private
+from troth.testing.authority import TestAuthority
+from troth.x509.certificates import render_chain
 
 ROOT: Final = Path(__file__).parents[2]
 ROOMS: Final = ("cli", "device", "evidence", "keys", "protocols", "tls", "x509")
@@ -36,10 +47,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a second, to see that it works; no figures to quote")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     options = parser.parse_args()
-    rounds = 2 if options.quick else 15
+    rounds = 2 if options.quick else 9
     here = machine.describe()
     print(f"{here['cores']} cores, {here['cpu']}, Python {here['python']}; medians of {rounds}")
-    figures = {**sizes(), **starts(rounds)}
+    figures = {**sizes(), **starts(rounds), **agents(rounds)}
     for what, value in figures.items():
         print(f"  {what:<48}{value:>10.2f}")
     if options.json is not None:
@@ -75,6 +86,48 @@ def starts(rounds: int) -> dict[str, float]:
         "memory with the library, MiB": _median(library, 1),
         "memory with the command line, MiB": _median(command, 1),
     }
+
+
+def agents(rounds: int) -> dict[str, float]:
+    """Return what agents take that have come to the point of telling that their home is not there."""
+    with tempfile.TemporaryDirectory(prefix="troth-bench-") as name:
+        folder = Path(name)
+        _make_identity(folder)
+        samples = [_agent(folder / "identity") for _ in range(rounds)]
+    return {
+        "an agent's start, CPU s": _median(samples, 0),
+        "memory of an agent that runs, MiB": _median(samples, 1),
+    }
+
+
+def _make_identity(folder: Path) -> None:
+    """Give a device an identity whose home is at a port where nobody is."""
+    logs.configure("bench", "console", level=logging.WARNING)
+    with TestAuthority(folder) as home:
+        home.thing("lamp")
+        held, root = home.device("lamp"), home.root
+    with holding(folder / "identity") as slots:
+        slot = slots.spare()
+        slot.make()
+        write_key(slot.key_file, held.key, None)
+        write_private(slot.chain_file, render_chain(held.chain))
+        nowhere = Address("127.0.0.1", 9)
+        write_trust(slots.path, [root])
+        write_settings(slots.path, Settings("lamp", Endpoint(nowhere, nowhere)))
+        slots.switch(slot)
+
+
+def _agent(identity: Path) -> tuple[float, float]:
+    command = [sys.executable, "-m", "troth", "device", "run", "--identity", str(identity)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        place = Path(f"/proc/{process.pid}")
+        ticks = (place / "stat").read_text().rpartition(")")[2].split()[11:13]
+        memory = re.search(r"VmRSS:\s+(\d+)", (place / "status").read_text())
+        process.terminate()
+    assert memory is not None
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), int(memory[1]) / 1024
 
 
 def _locked() -> Iterator[str]:
