@@ -57,6 +57,17 @@ CASES: Final[tuple[Case, ...]] = (
         "wrong-name",
         "alert:bad_certificate",
     ),
+    Case(
+        "no-clock",
+        "the thermostat has no clock; a thief with a server key of ours, whose certificate is over, is in our place",
+        "A clock that anyone can set back is no judge. The home signs what time it is, for this one question.",
+        {
+            "by a clock set back": "it would be believed",
+            "thermostat": "expired",
+            "fake home": "heard nothing",
+            "twin": LET_IN,
+        },
+    ),
     _at_the_gateway(
         "no-certificate",
         "somebody without any certificate claims to be the thermostat",

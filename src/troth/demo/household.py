@@ -73,11 +73,11 @@ class Household:
                 create_policy(changing, name, document)
                 attach_policy(changing, name, thing=thing)
 
-    def shorten_profile(self, name: str, validity: str) -> None:
-        """Put a profile `name` into force: the built-in ``device`` but for how long its certificates are valid."""
+    def shorten_profile(self, name: str, validity: str, of: str) -> None:
+        """Put a profile `name` into force: the one `of` that name, but for how long its certificates are valid."""
         lines = {"name": f'name = "{name}"', "validity": f'validity = "{validity}"'}
         with change(self.db, self.clock, ACTOR) as changing:
-            document = get_profile(changing.connection, "device").document
+            document = get_profile(changing.connection, of).document
             apply_profile(changing, "\n".join(lines.get(_key(line), line) for line in document.splitlines()))
 
     def certify(

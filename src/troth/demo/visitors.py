@@ -57,16 +57,28 @@ class Told:
 
 
 def visit(
-    door: Door, own: Slot | None, client_id: str, clock: Clock, errand: Errand, *, will: Will | None = None
+    door: Door,
+    own: Slot | None,
+    client_id: str,
+    clock: Clock,
+    errand: Errand,
+    *,
+    will: Will | None = None,
+    judge: Clock | None = None,
 ) -> Told:
     """Connect to `door` with the key and certificate in `own`, as `client_id`, and do `errand`.
 
-    Raises `Fault` only for what is neither a refusal nor an end of the connection.
+    With a `judge` the server is judged by the time that this tells, and not by this machine's. Raises `Fault` only for
+    what is neither a refusal nor an end of the connection.
     """
     try:
-        connection = dial(door.address, door.server_name, (door.root,), own)
+        connection = dial(door.address, door.server_name, (door.root,), own, judge=judge)
     except ConnectionFault as fault:
         return Told("", fault.refusal.word, fault.refusal.detail)
+    except Fault as fault:
+        if fault.kind is not Kind.EXPIRED:
+            raise
+        return Told("", fault.kind.value, fault.detail or "")
     client = Client(connection, clock, address=door.address)
     host, port = client.local_address
     address = f"{host}:{port}"

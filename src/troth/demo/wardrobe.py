@@ -26,4 +26,6 @@ class Wardrobe:
     printer: Slot
     """A server by our CA, with another name."""
     true_home: Slot
+    stale_home: Slot
+    """The same, over."""
     """A server by our CA, with our home's name."""

@@ -24,6 +24,7 @@ from troth.x509.algorithms import KeyAlgorithm, signature_hash
 from troth.x509.subjects import thing_subject
 
 BRIEF: Final = "device-ten-minutes"
+BRIEF_SERVER: Final = "server-ten-minutes"
 # The CAs are as old as this demonstration, and backdated by an hour.
 LONG_AGO: Final = timedelta(minutes=-30)
 TOMORROW: Final = timedelta(days=1)
@@ -41,7 +42,8 @@ def forge(folder: Path, home: Household, environment: Mapping[str, str], narrato
     )
     folder.mkdir()
     key = generate(KeyAlgorithm.P256)
-    home.shorten_profile(BRIEF, "10m")
+    home.shorten_profile(BRIEF, "10m", "device")
+    home.shorten_profile(BRIEF_SERVER, "10m", "server")
     neighbour = folder / "neighbour"
     initialise(neighbour, Birth(home.site, PUBLIC_URL, None), environment, clock)
     with opened(neighbour, environment, clock) as other:
@@ -59,6 +61,7 @@ def forge(folder: Path, home: Household, environment: Mapping[str, str], narrato
         neighbour_home=neighbour_home,
         printer=home.certify("server", key, folder / "printer", name=f"{PRINTER}.{home.site}"),
         true_home=home.certify("server", key, folder / "true-home", name=home.site),
+        stale_home=home.certify(BRIEF_SERVER, key, folder / "stale-home", name=home.site, wrong_by=LONG_AGO),
     )
 
 
