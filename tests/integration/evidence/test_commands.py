@@ -73,6 +73,20 @@ def test_what_it_takes_on_trust_is_said(site: Site, stranger: Stranger) -> None:
     assert "rests on the journal's entries" in done.out
 
 
+def test_the_whole_journal_leaves_nothing_untold(site: Site, stranger: Stranger, tmp_path: Path) -> None:
+    meter = site.authority.device("meter-7")
+    lines = [site.line(meter, 1)]
+    site.later(hours=1)
+    site.authority.device("meter-8")
+    bundle, journal = site.bundle(lines), tmp_path / "journal.export"
+    journal.write_bytes(site.export())
+    done = stranger.verify(bundle, "--key", str(stranger.key), "--journal", str(journal), "--json")
+    assert done.code == 0, done.err
+    assert done.value["notes"] == []
+    journal.write_bytes(site.export().replace(b"certificate.issued", b"certificate.isssed"))
+    assert stranger.verify(bundle, "--key", str(stranger.key), "--journal", str(journal)).code == REJECTED
+
+
 def test_what_is_wrong_is_named_and_counted(site: Site, stranger: Stranger) -> None:
     meter = site.authority.device("meter-7")
     first = site.reading(meter, 1)
