@@ -52,7 +52,8 @@ class Crowd:
     breaches: list[str] = field(default_factory=list)
     losses: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
+    # NATS gives up on a CONNECT that waits for more than five seconds behind others.
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
     _is_leaving: bool = False
 
     def watch(self) -> None:
