@@ -36,6 +36,8 @@ UNTOLD: Final = (
     " said against them later rests on the journal's entries in the bundle alone"
 )
 
+UNTOLD_BY_JOURNAL: Final = "note: {count} readings came after the last entry of the journal that was given"
+
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="The bundle.")],
@@ -69,7 +71,8 @@ def verify(
         for examined in examination.take(reader.readings()):
             write(examined)
             tell(examination)
-    notes = [OWN_KEY] * (given is None) + [UNTOLD.format(count=examination.untold)] * bool(examination.untold)
+    untold = UNTOLD if journal is None else UNTOLD_BY_JOURNAL
+    notes = [OWN_KEY] * (given is None) + [untold.format(count=examination.untold)] * bool(examination.untold)
     answer(value_of(examination, proven, notes), text_of(examination, proven, notes), as_json=as_json)
     if examination.refused:
         raise typer.Exit(EXIT_CODES[Kind.REJECTED])
