@@ -119,6 +119,31 @@ def test_a_message_that_came_as_its_taker_went_is_for_the_next(path: Path) -> No
     play(scene)
 
 
+def test_what_was_done_as_its_asker_went_is_undone(path: Path) -> None:
+    """The instant between the two, which the test above meets by chance alone."""
+
+    async def scene() -> None:
+        gate, taken, undone = asyncio.Event(), list[str](), list[str]()
+
+        async def take() -> str:
+            await gate.wait()
+            taken.append("message")
+            return "message"
+
+        async with AsyncDevice.open(path) as device:
+            asking = asyncio.create_task(device._while_running(take(), undone.append))
+            await asyncio.sleep(0)
+            gate.set()
+            while not taken:  # noqa: ASYNC110 - one turn of the loop at a time
+                await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            assert undone == taken
+
+    play(scene)
+
+
 def test_a_refused_subscription_is_told_and_the_others_stand(path: Path, home: Home) -> None:
     async def scene() -> None:
         async with gateway(home) as there:
