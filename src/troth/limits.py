@@ -338,7 +338,7 @@ class Limits:
     topic_aliases_max: int = 8
     """Topic aliases that a client of MQTT 5 may set (AWS: 8)."""
     write_queue_bytes_max: int = 1024 * KIB
-    """Bytes that may wait for a slow reader, for whom no more is fetched beyond 64 KiB; twice that ends its connection."""
+    """Bytes that may wait for a slow reader; beyond 64 KiB no more is fetched. Twice that end its connection."""
     in_flight_bytes_max: int = 256 * KIB * KIB
     """Bytes of unfinished packets and of what waits for slow readers, of all connections of one worker."""
     handshakes_pending_max: int = 1000
