@@ -7,6 +7,7 @@ nothing it took is lost. Numbers are never given twice, also by a queue that has
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ class Depth:
 
 
 class Queue:
-    """The queue of one identity, opened by this process. One thread at a time."""
+    """The queue of one identity, opened by this process. Threads may share it."""
 
     def __init__(
         self, path: Path, *, readings_max: int = DEVICE_QUEUE_READINGS_MAX, bytes_max: int = DEVICE_QUEUE_BYTES_MAX
@@ -83,6 +84,7 @@ class Queue:
         if not path.is_dir():
             raise Fault(Kind.NOT_FOUND, f"{path} holds no identity", hint="enroll first: troth device enroll")
         self._folder = path / FOLDER
+        self._turn = threading.RLock()
         self._readings_max = readings_max
         self._bytes_max = bytes_max
         with self._told():
@@ -170,8 +172,9 @@ class Queue:
             return Depth(self._count(), aside, last[0] if last else 0)
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        """Let go of the file, when nobody uses it."""
+        with self._turn:
+            self._db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -219,7 +222,9 @@ class Queue:
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
-            yield
+            # Of one connection SQLite makes one transaction, whoever begins it.
+            with self._turn:
+                yield
         except sqlite3.DatabaseError as error:
             busy = isinstance(error, sqlite3.OperationalError)
             hint = None if busy else "move the damaged queue away; what was in it and not sent is lost"

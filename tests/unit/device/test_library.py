@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,10 @@ def test_threads_may_share_it(path: Path) -> None:
         came = {message.payload for message in (device.receive(PATIENCE_S) for _ in range(8)) if message}
         for thread in work:
             thread.join()
+        with ThreadPoolExecutor(8) as threads:
+            queued = list(threads.map(lambda each: device.queue("elsewhere", str(each).encode()), range(40)))
     assert came == {str(each).encode() for each in range(8)}
+    assert sorted(reading.sequence for reading in queued) == list(range(1, 41))
 
 
 def test_a_program_on_a_loop_renews_while_messages_come(path: Path) -> None:
