@@ -38,7 +38,6 @@ _NOT_PROGRAMS = {
     "pkcs11-engine": ("lib/*/engines-3/pkcs11.so",),
     "libtpm2_pkcs11": ("lib/*/libtpm2_pkcs11.so.1", "lib/*/pkcs11/libtpm2_pkcs11.so.1"),
     "tcti-tabrmd": ("lib/*/libtss2-tcti-tabrmd.so.0",),
-    "mbedtls": ("include/mbedtls/ssl.h",),
     "wolfssl": ("include/wolfssl/ssl.h",),
     "libc-headers": ("include/stdio.h",),
 }

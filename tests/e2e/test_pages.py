@@ -92,3 +92,11 @@ def test_the_time(tmp_path: Path) -> None:
     said = run_page("time.md", tmp_path, {name: value for name, value in ELSEWHERE.items() if "HTTPS" not in name})
     assert said.count("buoy-1, until ") == 2
     assert "time          localhost at localhost:" in said
+
+
+@pytest.mark.needs("curl", "softhsm2-util", "pkcs11-engine")
+def test_keys_in_hardware(tmp_path: Path) -> None:
+    said = run_page("hardware.md", tmp_path, {name: value for name, value in ELSEWHERE.items() if "HTTPS" not in name})
+    assert said.count("vault-1, until ") == 2
+    assert "key           P-256 in pkcs11:token=troth;object=troth-" in said
+    assert not list((tmp_path / "vault").rglob("key.pem"))

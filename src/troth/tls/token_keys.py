@@ -25,7 +25,7 @@ _CONTEXT_AT: Final = 2 * ctypes.sizeof(ctypes.c_void_p)
 """Where `PySSLContext` has its SSL_CTX: behind the head that every object of CPython's has, since its first version."""
 _POINTER: Final = ctypes.c_void_p
 _ENGINE: Final = b"pkcs11"
-_HINT: Final = "apt install libengine-pkcs11-openssl, or let stunnel hold the key (docs/hardware.md)"
+_HINT: Final = "on Debian 12: apt install libengine-pkcs11-openssl; docs/hardware.md says where this works"
 
 
 @dataclass(frozen=True, slots=True)
