@@ -67,7 +67,7 @@ def test_things(estate: Estate) -> None:
     assert answered(estate, "thing", "list", "--type", kind) == [row]
     assert re.search(rf"^{name} +{kind} +room=kitchen watts=7$", shown(estate, "thing", "list", "--type", kind), re.M)
     more = answered(estate, "thing", "show", name)
-    assert more == {**row, "policies": [], "certificates": []}
+    assert more == {**row, "groups": [], "policies": [], "certificates": []}
     assert "room=kitchen" in shown(estate, "thing", "show", name)
     message, hint = refused(estate, CONFLICT, "thing", "create", name, "--type", kind, "--attribute", "room=bath")
     assert message == f"thing {name!r} exists with another type or other attributes"
@@ -252,7 +252,10 @@ def test_no_command_takes_a_secret_as_an_argument(tmp_path: Path) -> None:
     assert options.keys() >= {"init --passphrase-file", "up --passphrase-file", "device enroll --token-file"}
     for option, takes in options.items():
         is_file, is_flag = takes == "FILE", option.endswith("--passphrase")
-        assert is_file or is_flag or option in {"device enroll --key", "device renew --key"}, f"{option} {takes}"
+        names = {
+            f"device {verb}" for verb in ("enroll --key", "renew --key", "enroll --key-module", "enroll --key-token")
+        }
+        assert is_file or is_flag or option in names, f"{option} {takes}"
 
 
 def test_usage_errors_are_the_shells_own(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def contents(home: Path) -> dict[str, str]:
 def require_whole(home: Path) -> None:
     """Require that a home has all that it needs, and nothing that an unfinished birth has left."""
     assert {path.name for path in home.iterdir()} - {"run"} == {
-        "troth.toml", "root.pem", "journal.pub", "root", "keys", "servers", "operator", "data"
+        "troth.toml", "root.pem", "journal.pub", "time.json", "root", "keys", "servers", "operator", "data"
     }  # fmt: skip
     platform = Platform(home)
     status = platform.run("status")
@@ -74,7 +74,7 @@ def test_init_makes_a_whole_home_and_nobody_else_may_look(tmp_path: Path) -> Non
     require_whole(home)
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     open_to_others = {path.name for path in home.rglob("*") if path.is_file() and path.stat().st_mode & 0o077}
-    assert open_to_others == {"root.pem", "journal.pub", "gateway.pem", "web.pem", "operator.pem"}
+    assert open_to_others == {"root.pem", "journal.pub", "time.json", "gateway.pem", "web.pem", "operator.pem"}
     text = run("openssl", "x509", "-in", home / "servers" / "gateway.pem", "-noout", "-text").stdout.decode()
     assert "DNS:home.example" in text
     assert "URI:http://home.example:8080/" in text
