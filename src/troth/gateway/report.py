@@ -1,4 +1,4 @@
-"""What the gateway tells people: log lines at once, and decisions, counts and sessions in one batch a second.
+"""What the gateway tells people: log lines at once, decisions soon, and counts and sessions in one batch a second.
 
 Nothing hangs on any of it: what cannot be written in time is dropped, the oldest first, and how much is told.
 """
@@ -6,6 +6,7 @@ Nothing hangs on any of it: what cannot be written in time is dropped, the oldes
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,6 +28,8 @@ from troth.store.connect import Database
 from troth.tls.reasons import HandshakeFailure
 
 FLUSH_S: Final = 1.0
+DENIAL_FLUSH_S: Final = 0.25
+"""How long there is between two batches at least: a denial can be listed as soon as somebody who saw it asks why."""
 LEASE: Final = timedelta(seconds=15)
 """How long a worker's sessions count without a word from it."""
 _RENEWED_EVERY: Final = LEASE / 3
@@ -79,6 +82,7 @@ class Report:
         self._known = False
         self._renew_at: datetime | None = None
         self._sending = asyncio.Lock()
+        self._has_rows = asyncio.Event()
 
     # What happens.
 
@@ -164,9 +168,12 @@ class Report:
     # How it is sent.
 
     async def run(self) -> None:
-        """Send what there is, every `FLUSH_S` seconds, without end."""
+        """Send what there is, every `FLUSH_S` seconds and sooner if something was denied, without end."""
         while True:
-            await asyncio.sleep(FLUSH_S)
+            await asyncio.sleep(DENIAL_FLUSH_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S - DENIAL_FLUSH_S):
+                    await self._has_rows.wait()
             await self.flush()
 
     async def flush(self) -> None:
@@ -186,6 +193,7 @@ class Report:
     async def _flush_decisions(self) -> None:
         rows, counts, dropped = list(self._rows), self._counts, self._dropped
         self._rows.clear()
+        self._has_rows.clear()
         self._counts = Counter()
         self._dropped = 0
         if dropped:
@@ -260,6 +268,7 @@ class Report:
                 )
             ]
         )
+        self._has_rows.set()
 
     def _keep(self, rows: Sequence[DecisionRow]) -> None:
         self._rows.extend(rows)

@@ -18,6 +18,8 @@ from troth.x509.profile_text import parse_profile
 from troth.x509.profiles import Profile, Purpose, SubjectRule
 from troth.x509.samples import sample_public_key
 
+pytestmark = pytest.mark.slow
+
 LEAVES = {name: profile for name, text in built_in_profiles().items() if not (profile := parse_profile(text)).ca}
 
 

@@ -19,6 +19,8 @@ from troth.protocols.roughtime.servers import TimeServer
 from troth.testing.clock import FakeClock
 from troth.x509.algorithms import KeyAlgorithm
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2034, 3, 2, 1, tzinfo=UTC)
 
 

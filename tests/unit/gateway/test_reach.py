@@ -31,6 +31,8 @@ from troth.testing.authority import TestAuthority
 from troth.x509.crl import Reason as Why
 from troth.x509.profiles import Purpose
 
+pytestmark = pytest.mark.slow
+
 LAMP, OTHER = "lamp-1", "lamp-2"
 
 

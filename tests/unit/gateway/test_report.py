@@ -178,3 +178,29 @@ def test_its_own_endings_are_told_and_the_devices_are_not_news(report: Report) -
             report.closed(LAMP, Reason.CERTIFICATE_REVOKED, "", ours=ours)
         levels.append(logs[0]["log_level"])
     assert levels == ["info", "debug"]
+
+
+def test_a_denial_waits_for_no_batch(authority: TestAuthority, report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("troth.gateway.report.FLUSH_S", 3600.0)
+    monkeypatch.setattr("troth.gateway.report.DENIAL_FLUSH_S", 0.0)
+
+    async def deny_and_wait_for_a_batch() -> None:
+        sent = asyncio.Event()
+        flush = report.flush
+
+        async def flush_and_tell() -> None:
+            await flush()
+            sent.set()
+
+        monkeypatch.setattr(report, "flush", flush_and_tell)
+        running = asyncio.create_task(report.run())
+        report.handshake_failed(STRANGER, "mqtt", HandshakeFailure.SELF_SIGNED, "self signed at depth 0")
+        try:
+            async with asyncio.timeout(10):
+                await sent.wait()
+        finally:
+            running.cancel()
+
+    asyncio.run(deny_and_wait_for_a_batch())
+    with read(authority.db) as connection:
+        assert len(list_decisions(connection, denied=True)) == 1

@@ -23,6 +23,8 @@ from troth.limits import KEY_FILE_BYTES_MAX
 from troth.x509.algorithms import KeyAlgorithm, signature_hash
 from troth.x509.pem import render_pem
 
+pytestmark = pytest.mark.slow
+
 PASSPHRASE = "correct horse, bättery".encode()
 
 

@@ -16,6 +16,8 @@ from troth.x509.certificates import parse_chain
 from troth.x509.profiles import ExtendedUse, Purpose
 from troth.x509.verify import verify_chain
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clock() -> FakeClock:

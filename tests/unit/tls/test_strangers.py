@@ -11,6 +11,8 @@ from tests.unit.tls.harness import Failure, LoopFactory, World, run, serving
 
 from troth.tls.server import HandshakeFailure
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ["1_2", "1_3"]
 
 

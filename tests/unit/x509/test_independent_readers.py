@@ -20,6 +20,8 @@ from troth.x509.profiles import ExtendedUse, Profile
 from troth.x509.subjects import named_subject, parse_alternative_names
 from troth.x509.verify import verify_chain
 
+pytestmark = pytest.mark.slow
+
 ALGORITHMS = (
     KeyAlgorithm.P256,
     KeyAlgorithm.P384,

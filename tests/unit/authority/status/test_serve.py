@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
 
+import pytest
 from tests.fixtures.issuance import entries
 from tests.unit.authority.status.conftest import Find, Publish
 
@@ -22,6 +23,8 @@ from troth.testing.authority import TestAuthority
 from troth.testing.clock import FakeClock
 from troth.x509.crl import Reason, list_entries
 from troth.x509.serials import shard_of
+
+pytestmark = pytest.mark.slow
 
 PATIENCE_S = 20.0
 

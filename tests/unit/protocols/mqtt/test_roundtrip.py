@@ -9,6 +9,8 @@ from tests.unit.protocols.mqtt.packet_strategies import conversations_of_a_clien
 
 from troth.protocols.mqtt import Packet, Reader, Role, StreamFault, Version, render
 
+pytestmark = pytest.mark.slow
+
 CONVERSATIONS = {
     Version.MQTT_3_1_1: {Role.SERVER: conversations_of_a_client(), Role.CLIENT: conversations_of_a_server()},
     Version.MQTT_5: packet_strategies5.CONVERSATIONS,
