@@ -143,7 +143,7 @@ def test_every_refusal_that_is_logged_is_counted(story: Story) -> None:
     told = {key.action for key in denials(story, mark)}
     assert told == {"tls:Handshake", "iot:Connect", "iot:Publish", "iot:Subscribe"}
     # Counted are those of all who were here before, too.
-    story.estate.wait_for_denials(denials(story))
+    story.estate.wait_for_denials(lambda: denials(story))
 
 
 def denials(story: Story, since: int = 0) -> Counter[DecisionKey]:
