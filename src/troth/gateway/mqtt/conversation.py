@@ -3,6 +3,7 @@
 Without I/O. Actions and resources are AWS IoT's. Knows no packet of only one version.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -68,13 +69,13 @@ class Conversation(Listening):
         """Bytes that wait here for the device."""
         return 0
 
+    @abstractmethod
     def from_device(self, packets: Iterable[Packet]) -> None:
         """Decide what the device sent. Raises `Ended`, also for what breaks the protocol."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_broker(self, packets: Iterable[Packet]) -> None:
         """Decide what the broker sent. Raises `Ended` for what no broker may send."""
-        raise NotImplementedError
 
     def count(self, report: Report) -> None:
         """Hand over what was allowed since the last time."""
@@ -98,9 +99,9 @@ class Conversation(Listening):
 
     # What the versions differ in.
 
+    @abstractmethod
     def _speak(self, topic: str, payload: bytes) -> None:
         """Put a message of the gateway's own out to the device, and count it."""
-        raise NotImplementedError
 
     # From the device.
 

@@ -3,6 +3,7 @@
 Without I/O. Knows no messages.
 """
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from troth.errors import PeerFault
@@ -23,7 +24,7 @@ TOO_MANY_SUBSCRIPTIONS: Final = "too-many-subscriptions"
 WITHDRAWN: Final = "subscription.withdrawn"
 
 
-class Listening:
+class Listening(ABC):
     """The filters of one connection. `to_broker` and `to_device` are what is to be sent."""
 
     __slots__ = (
@@ -60,13 +61,13 @@ class Listening:
 
     # What the versions differ in.
 
+    @abstractmethod
     def _say(self, packet: Suback | Unsuback) -> None:
         """Put an answer out to the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _filter_code(self, problem: str) -> int:
         """Return the code that refuses a filter for a problem."""
-        raise NotImplementedError
 
     # From the device.
 
