@@ -74,6 +74,18 @@ def test_a_revoked_certificate_opens_nothing_here_either(story: Story) -> None:
     assert ask(story, lamp, "POST", path, b"2").error == FORBIDDEN
 
 
+def test_an_expired_certificate_may_renew_and_opens_nothing_else(story: Story) -> None:
+    cast = story.cast
+    topic = f"home/{cast.thermostat.thing}/temperature"
+    service = story.listen(topic)
+    # This door lets it through the handshake, to renew.
+    said = ask(story, cast.expired, "POST", f"/topics/{topic}?qos=1", b"late")
+    assert (said.status, said.error) == (403, FORBIDDEN)
+    assert ask(story, cast.in_time, "POST", f"/topics/{topic}?qos=1", b"in time").status == 200
+    service.wait_for(topic, "in time")
+    assert service.messages() == [f"{topic} in time"]
+
+
 def test_what_is_retained_is_read_back(story: Story) -> None:
     thing = story.estate.thing("thermostat")
     lamp = story.estate.enroll(thing)
