@@ -342,7 +342,19 @@ class Limits:
     in_flight_bytes_max: int = 256 * KIB * KIB
     """Bytes of unfinished packets and of what waits for slow readers, of all connections of one worker."""
     handshakes_pending_max: int = 1000
-    """TLS handshakes under way at once in one worker."""
+    """TLS handshakes under way at once at one door of one worker."""
+    handshakes_pending_per_address_max: int = 250
+    """Those of one address, or of one /64 of IPv6: more than all devices of a site begin at once."""
+    connects_per_address_per_second_max: int = 2000
+    """Connections of one address, or of one /64 of IPv6, to one door of one worker; 0 for no bound."""
+    connects_per_client_id_per_second_max: int = 100
+    """Connections under one client id of one owner to one worker; 0 for no bound (AWS: 1)."""
+    messages_per_second_max: int = 0
+    """Messages each way of one connection; 0 for no bound (AWS: 100)."""
+    throughput_bytes_per_second_max: int = 0
+    """Bytes each way of one connection; 0 for no bound (AWS: 512 KiB)."""
+    payload_bytes_max: int = 0
+    """Bytes of a message's payload from a device; 0 for no bound but the packet's (AWS: 128 KiB)."""
     request_s: float = 30.0
     """Seconds from the first moment that an HTTP request could come to its last byte."""
     connections_max: int = 20_000
@@ -354,6 +366,17 @@ class Limits:
     token_ttl_s_max: int = 90 * 86_400
     """Longest life of an enrollment token."""
 
+
+MAY_BE_NONE: Final = frozenset(
+    {
+        "connects_per_address_per_second_max",
+        "connects_per_client_id_per_second_max",
+        "messages_per_second_max",
+        "throughput_bytes_per_second_max",
+        "payload_bytes_max",
+    }
+)
+"""The bounds of which 0 means that there is none."""
 
 DEFAULT: Final = Limits()
 
@@ -368,5 +391,11 @@ PRESETS: Final[dict[str, Limits]] = {
         filters_per_subscribe_max=8,
         subscriptions_per_connection_max=50,
         keep_alive_s_max=1200,
+        receive_max=100,
+        topic_aliases_max=8,
+        connects_per_client_id_per_second_max=1,
+        messages_per_second_max=100,
+        throughput_bytes_per_second_max=512 * KIB,
+        payload_bytes_max=128 * KIB,
     ),
 }

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from troth.app.settings_values import Duration, HostName, HostNames, Listener, Networks, Section
 from troth.errors import Fault, Kind
-from troth.limits import PRESETS, SERVER_NAMES_MAX, Limits
+from troth.limits import MAY_BE_NONE, PRESETS, SERVER_NAMES_MAX, Limits
 from troth.names import Realm
 
 ENVIRONMENT_PREFIX: Final = "TROTH_"
@@ -174,7 +174,9 @@ class LimitsSection(BaseModel):
                 raise ValueError(f"no bound is named {name}")
             if isinstance(value, str):
                 value = float(value)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ValueError(f"{name} must be a number")
+            if value == 0 and name not in MAY_BE_NONE:
                 raise ValueError(f"{name} must be a number above zero")
         return self
 

@@ -66,7 +66,7 @@ class _Preamble(asyncio.Protocol):
         self._address = address_of(transport.get_extra_info("peername"))
         if self._address is None or not _is_listed(self._balancers, self._address[0]):
             self._hand_over(self._outer)
-        elif self._pending.enter(self):
+        elif self._pending.enter(self) is None:
             self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._out_of_time)
         else:
             self._refuse(HandshakeFailure.TOO_MANY, "every place for a handshake is taken")

@@ -100,15 +100,18 @@ class TLSProtocol(asyncio.Protocol):
         """Begin the handshake, or refuse at once when too many are under way."""
         self._outer = cast("asyncio.Transport", transport)
         self._address = address_of(transport.get_extra_info("peername"))
-        if not self._acceptor.pending.enter(self):
-            self._told(HandshakeFailure.TOO_MANY, "every place for a handshake is taken")
+        loop = asyncio.get_running_loop()
+        host = self._address[0] if self._address is not None else None
+        no_place = self._acceptor.pending.enter(self, host, loop.time())
+        if no_place is not None:
+            self._told(no_place, "refused at accept")
             self.abort()
             return
         tls = self._acceptor.tls
         self._connection = tls.connection()
         self._engine = tls.engine
         self._reader = Reader(self._connection, tls.engine)
-        self._timer = asyncio.get_running_loop().call_later(tls.handshake_s, self._out_of_time)
+        self._timer = loop.call_later(tls.handshake_s, self._out_of_time)
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent."""

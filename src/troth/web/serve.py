@@ -29,5 +29,5 @@ async def serve_web(
     """
     if server_tls.client_auth is not ClientAuth.REQUIRED:
         raise Fault(Kind.MISCONFIGURED, "the operators' door must require a certificate of every client")
-    acceptor = Acceptor(server_tls, observer, PendingHandshakes(limits.handshakes_pending_max))
+    acceptor = Acceptor(server_tls, observer, PendingHandshakes.within(limits))
     return await serve(OperatorsDoor(db, clock, bell), operators, clock, limits, acceptor)

@@ -1,7 +1,7 @@
 """Settings: the file under the environment, nothing unknown passed over, and every fault says where."""
 
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,6 +60,7 @@ def test_environment_lies_over_the_file() -> None:
         ({"aws": {"account": "12"}}, "aws.account"),
         ({"limits": {"packet_byte": 5}}, "no bound is named packet_byte"),
         ({"limits": {"packet_bytes": 0}}, "packet_bytes must be a number above zero"),
+        ({"limits": {"messages_per_second_max": -1}}, "messages_per_second_max must be a number"),
         ({"site": {"name": "home.example", "public_url": "https://home.example"}}, "site.public_url"),
         ({"site": {"name": "Home Example", "public_url": "http://home.example"}}, "site.name"),
     ],
@@ -78,6 +79,11 @@ def test_lists_are_divided_by_commas_in_the_environment() -> None:
 
 def test_unknown_section_in_the_environment_is_refused() -> None:
     assert "listn" in refused(TROTH_LISTN__MQTT="127.0.0.1:1")
+
+
+def test_the_preset_of_aws_is_overridden_bound_by_bound() -> None:
+    limits = build({"limits": {"preset": "aws", "messages_per_second_max": 0, "topic_levels_max": 9}}).limits.resolve()
+    assert limits == replace(PRESETS["aws"], messages_per_second_max=0, topic_levels_max=9)
 
 
 def test_every_bound_can_be_set_by_name() -> None:

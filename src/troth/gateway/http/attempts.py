@@ -2,14 +2,13 @@
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from troth.clock import Clock
 from troth.limits import ADDRESSES_WATCHED_MAX, FAILED_PROOFS_PER_MINUTE_MAX
+from troth.tls.rates import site_of
 
 _MINUTE: Final = timedelta(minutes=1)
-_OWN_PREFIX_BITS: Final = 64
 
 
 class FailedAttempts:
@@ -24,7 +23,7 @@ class FailedAttempts:
 
     def wait_s(self, host: str) -> float:
         """Return how many seconds the address must wait; 0 when it need not."""
-        since, count = self._failures.get(_key(host), (None, 0))
+        since, count = self._failures.get(site_of(host), (None, 0))
         if since is None or count < FAILED_PROOFS_PER_MINUTE_MAX:
             return 0.0
         left = since + _MINUTE - self._clock.now()
@@ -33,20 +32,10 @@ class FailedAttempts:
 
     def failed(self, host: str) -> None:
         """Take note of a failure."""
-        key, now = _key(host), self._clock.now()
+        key, now = site_of(host), self._clock.now()
         since, count = self._failures.pop(key, (now, 0))
         if not timedelta(0) <= now - since < _MINUTE:
             since, count = now, 0
         self._failures[key] = (since, count + 1)
         if len(self._failures) > ADDRESSES_WATCHED_MAX:
             self._failures.popitem(last=False)
-
-
-def _key(host: str) -> str:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(ip_network((address, _OWN_PREFIX_BITS), strict=False))
-    return host

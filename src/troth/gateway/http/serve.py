@@ -198,6 +198,6 @@ async def serve_http(
     enrollment = Enrollment(db, clock, public_url, conclusions, partial(ring, bell), ENROLLMENT_WAIT_S_MAX)
     answers = Answers(db, clock, public_url, conclusions, partial(ring, bell))
     doors = HTTPDoors(db, clock, enrollment, conclusions, answers)
-    acceptor = Acceptor(server_tls, observer, PendingHandshakes(limits.handshakes_pending_max))
+    acceptor = Acceptor(server_tls, observer, PendingHandshakes.within(limits))
     await doors.start(https, public, acceptor, limits, fronts, data)
     return doors

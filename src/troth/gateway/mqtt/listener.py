@@ -41,7 +41,7 @@ class Door:
     def __init__(self, gate: Gate, server_tls: ServerTLS, limits: Limits, balancers: Sequence[Network] = ()) -> None:
         self._gate = gate
         self._connections_max = limits.connections_max
-        self._pending = PendingHandshakes(limits.handshakes_pending_max)
+        self._pending = PendingHandshakes.within(limits)
         witness = Witness(gate.report, LISTENER)
         self._acceptor = Acceptor(server_tls, witness, self._pending)
         self._front = front(balancers, witness, self._pending, limits.handshake_s)
