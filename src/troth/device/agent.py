@@ -14,6 +14,7 @@ from troth.device.connector import Connector
 from troth.device.events import Event, Tell, reason
 from troth.device.identity import open_identity
 from troth.device.keeper import Keeper
+from troth.device.network import INTERNET, Network
 from troth.device.queue import Queue
 from troth.device.schedule import back_off_s
 from troth.device.sender import Sender
@@ -43,6 +44,7 @@ class Agent:
         client_id: str | None = None,
         keep_alive_s: int = KEEP_ALIVE_S,
         draw: Callable[[], float] = draw,
+        network: Network = INTERNET,
     ) -> None:
         """`clock` is what certificates are judged by: it may block, and raise `Fault` while the time is not known.
 
@@ -51,9 +53,11 @@ class Agent:
         open_identity(path)
         self._path, self._tell, self._draw = path, tell, draw
         changing = asyncio.Lock()
-        self.connector = Connector(path, tell, draw, changing, client_id=client_id, keep_alive_s=keep_alive_s)
+        self.connector = Connector(
+            path, tell, draw, changing, client_id=client_id, keep_alive_s=keep_alive_s, network=network
+        )
         self.connector.want(filters, 1)
-        self.keeper = Keeper(path, clock, tell, draw, changing, self.connector.credential_changed)
+        self.keeper = Keeper(path, clock, tell, draw, changing, self.connector.credential_changed, network)
 
     async def run(self) -> None:
         """Run until cancelled, which ends it in order.

@@ -15,6 +15,7 @@ from troth.device.connection import ConnectionFault
 from troth.device.events import Event, Tell, reason
 from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.link import Link, open_link
+from troth.device.network import INTERNET, Network
 from troth.device.renew import go_back, retire_previous
 from troth.device.schedule import back_off_s
 from troth.device.slots import Slot, Slots
@@ -39,9 +40,10 @@ class Connector:
         *,
         client_id: str | None,
         keep_alive_s: int,
+        network: Network = INTERNET,
     ) -> None:
         """`draw` returns a new number from 0 to below 1; `changing` is held while this process changes the folder."""
-        self._changing = changing
+        self._changing, self._network = changing, network
         self._path, self._tell, self._draw = path, tell, draw
         self._client_id, self._keep_alive_s = client_id, keep_alive_s
         self._filters: dict[str, int] = {}
@@ -169,7 +171,7 @@ class Connector:
         # The session is kept from one connection to the next, so that no message is lost between them.
         client_id = self._client_id or identity.thing
         request = Connect(client_id, clean_session=False, keep_alive_s=self._keep_alive_s)
-        link = await open_link(identity, request, self._wants)
+        link = await open_link(identity, request, self._wants, self._network)
         try:
             # What this process has asked for stands in a session that was kept.
             wanted = [each for each in self._filters if not link.session_present or each not in self._asked]

@@ -14,9 +14,10 @@ from typing import Final
 from cryptography import x509
 
 from troth.clock import Clock
-from troth.device.connection import ConnectionFault, Credential, dial
+from troth.device.connection import ConnectionFault, Credential
 from troth.device.endpoint import Address
 from troth.device.home_time import HomeTime
+from troth.device.network import INTERNET, Network
 from troth.errors import Fault, Kind, PeerFault
 from troth.limits import EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX, RETRY_AFTER_S_MAX
 from troth.protocols import problem
@@ -71,6 +72,7 @@ class ESTServer:
     """What is corrected where the device's clock lets the server's certificate not be valid; None: nothing is."""
     judge: Clock | None = None
     """What tells the time by which the server's certificates are judged, whatever the device's clock says."""
+    network: Network = INTERNET
 
     def ca_certificates(self) -> tuple[x509.Certificate, ...]:
         """Return the issuers of the home, in any order; the caller trusts none of them for that (section 4.1.3).
@@ -132,16 +134,16 @@ class ESTServer:
     def _dial(self, own: Credential | None) -> tls.Connection:
         """Connect to a server whose certificate is valid now, by the judge, this device's clock or the home's."""
         if self.judge is not None:
-            return dial(self.address, self.server_name, self.roots, own, judge=self.judge)
+            return self.network.dial(self.address, self.server_name, self.roots, own, judge=self.judge)
         time = self.time
         if time is None or time.ahead is None:
             try:
-                return dial(self.address, self.server_name, self.roots, own)
+                return self.network.dial(self.address, self.server_name, self.roots, own)
             except ConnectionFault as fault:
                 if time is None or fault.refusal.word not in _OF_TIME:
                     raise
             self._ask_time(time)
-        connection = dial(self.address, self.server_name, self.roots, own, checks_time=False)
+        connection = self.network.dial(self.address, self.server_name, self.roots, own, checks_time=False)
         try:
             time.require_valid(_shown_by(connection))
         except Fault:
@@ -152,7 +154,7 @@ class ESTServer:
     def _ask_time(self, time: HomeTime) -> None:
         """Ask for what is public, and go by the time of the answer. Nothing secret is sent."""
         connection = http.client.HTTPConnection(self.server_name, self.address.port)
-        sock = dial(self.address, self.server_name, self.roots, checks_time=False)
+        sock = self.network.dial(self.address, self.server_name, self.roots, checks_time=False)
         connection.sock = sock
         try:
             server = _shown_by(sock)

@@ -13,6 +13,7 @@ from troth.clock import Clock
 from troth.device.enroll import Enrolled
 from troth.device.events import Event, Tell, reason
 from troth.device.identity import Identity, open_identity
+from troth.device.network import INTERNET, Network
 from troth.device.renew import ask_hint, renew
 from troth.device.schedule import (
     Action,
@@ -28,7 +29,6 @@ from troth.device.schedule import (
 )
 from troth.device.slots import Slots
 from troth.device.trust import refresh_trust
-from troth.device.trusted_time import judge_of
 from troth.errors import Fault
 from troth.limits import DEVICE_RETRY_S_MAX
 from troth.protocols.renewal_info import Window
@@ -46,6 +46,7 @@ class Keeper:
         draw: Callable[[], float],
         changing: asyncio.Lock,
         on_change: Callable[[], None],
+        network: Network = INTERNET,
     ) -> None:
         """`clock` may block, and raise `Fault` where the time is not known; `draw` gives numbers from 0 to below 1.
 
@@ -53,6 +54,7 @@ class Keeper:
         """
         self._path, self._clock, self._tell, self._draw = path, clock, tell, draw
         self._changing, self._on_change = changing, on_change
+        self._network = network
         self._hint: Window | None = None
         self._certificate = ""
         self._failures = dict.fromkeys(Action, 0)
@@ -62,7 +64,7 @@ class Keeper:
     async def renew(self) -> Enrolled:
         """Renew now, whenever that would be due. Raises `Fault` as `troth.device.renew.renew` does."""
         async with self._changing:
-            done = await asyncio.to_thread(renew, self._path, self._clock)
+            done = await asyncio.to_thread(renew, self._path, self._clock, network=self._network)
         self._look.set()
         return done
 
@@ -103,7 +105,7 @@ class Keeper:
         self._certificate = found
 
     async def _now(self, identity: Identity) -> datetime | None:
-        clock = judge_of(identity.time_servers) or self._clock
+        clock = self._network.judge_of(identity.time_servers) or self._clock
         try:
             return await asyncio.to_thread(clock.now)
         except Fault as fault:
@@ -128,7 +130,7 @@ class Keeper:
                     != self._certificate
                 ):
                     return  # somebody was first
-                done = await asyncio.to_thread(renew, self._path, self._clock)
+                done = await asyncio.to_thread(renew, self._path, self._clock, network=self._network)
         except Fault as fault:
             left = life.ends_in_s(now) if now is not None else None
             wait_s = renew_again_s(self._fail(Action.RENEW), self._draw(), left, fault.retry_after)
@@ -148,11 +150,11 @@ class Keeper:
     async def _ask(self) -> None:
         try:
             async with self._changing:
-                found = await asyncio.to_thread(refresh_trust, self._path, self._clock)
+                found = await asyncio.to_thread(refresh_trust, self._path, self._clock, self._network)
             if found.added or found.dropped or found.refused:
                 counts = {name: len(getattr(found, name)) for name in ("trust", "added", "dropped", "refused")}
                 self._tell(Event.TRUST_CHANGED, **counts)
-            hint = await asyncio.to_thread(ask_hint, self._path, self._clock)
+            hint = await asyncio.to_thread(ask_hint, self._path, self._clock, self._network)
         except Fault as fault:
             wait_s = back_off_s(self._fail(Action.ASK), self._draw(), DEVICE_RETRY_S_MAX)
             self._again_in(Action.ASK, wait_s)

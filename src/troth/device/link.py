@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import Final
 
 from troth.device.connack import Refused
-from troth.device.connection import ConnectionFault, client_tls, require_in_time
+from troth.device.connection import ConnectionFault
 from troth.device.endpoint import Address
 from troth.device.identity import Identity
-from troth.device.trusted_time import judge_of
+from troth.device.network import INTERNET, Network
 from troth.errors import Fault, Kind, OurFault, PeerFault
 from troth.limits import DEFAULT, DEVICE_INBOX_MESSAGES_MAX, DEVICE_LINGER_S_MAX, DEVICE_STEP_S_MAX
 from troth.protocols.mqtt import (
@@ -265,28 +265,17 @@ class Link:
         return self._packet_id
 
 
-async def open_link(identity: Identity, request: Connect, wants: Wants = lambda topic: True) -> Link:
+async def open_link(
+    identity: Identity, request: Connect, wants: Wants = lambda topic: True, network: Network = INTERNET
+) -> Link:
     """Return an open connection to the identity's gateway.
 
     Raises `ConnectionFault` (the gateway cannot be reached or is not the home's; or it refused our certificate),
     `Refused`, and `Fault` as each method of `Link`.
     """
-    address = identity.endpoint.mqtt
-    judge = judge_of(identity.time_servers)
-    at = await asyncio.to_thread(judge.now) if judge is not None else None
-    context = await asyncio.to_thread(client_tls, identity.trust, identity.slot, checks_time=at is None)
+    reader, writer = await network.open_streams(identity)
+    link = Link(reader, writer, identity.endpoint.mqtt, wants)
     try:
-        async with asyncio.timeout(DEVICE_STEP_S_MAX):
-            reader, writer = await asyncio.open_connection(
-                address.host, address.port, ssl=context, server_hostname=identity.endpoint.name_of(address)
-            )
-    except TimeoutError:
-        raise ConnectionFault(address, tls.Refusal("timeout", "no connection in time")) from None
-    except OSError as error:
-        raise ConnectionFault(address, tls.refusal(error)) from error
-    link = Link(reader, writer, address, wants)
-    try:
-        require_in_time(writer.get_extra_info("ssl_object"), at)
         await link.open(request)
     except BaseException:
         await link.close()

@@ -16,24 +16,24 @@ from troth.device.enroll import Enrolled, Wanted, enroll_by
 from troth.device.est import ESTServer, Hint
 from troth.device.home_time import HomeTime
 from troth.device.identity import Identity, open_identity
+from troth.device.network import INTERNET, Network
 from troth.device.schedule import due_at, life_of
 from troth.device.slot_keys import open_key, place_of
 from troth.device.slots import Slot, Slots, holding
-from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
 from troth.points import DevicePoint, reached
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import find_extension
 
 
-def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> Enrolled:
+def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None, network: Network = INTERNET) -> Enrolled:
     """Get a new key and a certificate for it, and make them the ones in use; the kind of key stays unless one is given.
 
     Raises `Fault`, with the folder as usable as before: not found without an identity, and as `enroll` does.
     """
     identity = open_identity(path)
-    time = _time(identity, clock)
-    server = _server(identity, time)
+    time = _time(identity, clock, network)
+    server = _server(identity, time, network)
 
     def ask(request: bytes) -> Sequence[x509.Certificate]:
         # Looked up now that the folder is held: another process may have gone over to the other slot before.
@@ -58,10 +58,10 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None) -> En
     return replace(enroll_by(path, wanted, ask, time, attempt), clock_ahead=time.ahead)
 
 
-def ask_hint(path: Path, clock: Clock) -> Hint:
+def ask_hint(path: Path, clock: Clock, network: Network = INTERNET) -> Hint:
     """Ask the home when the certificate in use is to be renewed. Raises `Fault` as `ESTServer` does; not found."""
     identity = open_identity(path)
-    return _server(identity, _time(identity, clock)).renewal_info(identity.slot)
+    return _server(identity, _time(identity, clock, network), network).renewal_info(identity.slot)
 
 
 def find_due(path: Path, clock: Clock) -> datetime:
@@ -71,7 +71,7 @@ def find_due(path: Path, clock: Clock) -> datetime:
     """
     identity = open_identity(path)
     if Slots(path).spare().request_file.exists():
-        return _time(identity, clock).now()
+        return _time(identity, clock, INTERNET).now()
     try:
         window = ask_hint(path, clock).window
     except Fault:
@@ -102,14 +102,14 @@ def retire_previous(path: Path, proven: Slot) -> bool:
         return True
 
 
-def _time(identity: Identity, clock: Clock) -> HomeTime:
-    return HomeTime(judge_of(identity.time_servers) or clock, (*identity.trust, identity.certificate))
+def _time(identity: Identity, clock: Clock, network: Network) -> HomeTime:
+    return HomeTime(network.judge_of(identity.time_servers) or clock, (*identity.trust, identity.certificate))
 
 
-def _server(identity: Identity, time: HomeTime) -> ESTServer:
+def _server(identity: Identity, time: HomeTime, network: Network) -> ESTServer:
     endpoint = identity.endpoint
-    judge = judge_of(identity.time_servers)
-    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time, judge)
+    judge = network.judge_of(identity.time_servers)
+    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time, judge, network)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from cryptography.exceptions import InvalidSignature
 from troth.clock import Clock
 from troth.device.est import ESTServer
 from troth.device.identity import Identity, open_identity, read_trust_tag, write_trust, write_trust_tag
+from troth.device.network import INTERNET, Network
 from troth.device.slots import holding
-from troth.device.trusted_time import judge_of
 from troth.errors import Fault, Kind
 from troth.x509.algorithms import is_sound_hash
 from troth.x509.certificates import UNREADABLE, certificate_id
@@ -34,7 +34,7 @@ class Refreshed:
     """Roots that the home tells of and no trusted root has certified."""
 
 
-def refresh_trust(path: Path, clock: Clock) -> Refreshed:
+def refresh_trust(path: Path, clock: Clock, network: Network = INTERNET) -> Refreshed:
     """Ask the home which roots are in force, take those that a trusted one vouches for, and tell the home so.
 
     Roots that the home tells of no more are dropped. Nothing is written unless the home can be verified by what would
@@ -43,12 +43,12 @@ def refresh_trust(path: Path, clock: Clock) -> Refreshed:
     """
     identity = open_identity(path)
     tag = read_trust_tag(path)
-    bundle = _server(identity, identity.trust).trust_bundle(identity.slot, tag)
+    bundle = _server(identity, identity.trust, network).trust_bundle(identity.slot, tag)
     if bundle is None:
         return Refreshed(identity.trust, (), (), ())
-    at = (judge_of(identity.time_servers) or clock).now()
+    at = (network.judge_of(identity.time_servers) or clock).now()
     found = judge(identity.trust, bundle.certificates, at)
-    server = _server(identity, found.trust)
+    server = _server(identity, found.trust, network)
     if found.added or found.dropped:
         # It proves itself by the new roots before they are all that counts.
         server.ca_certificates()
@@ -113,7 +113,7 @@ def _signs_itself(certificate: x509.Certificate) -> bool:
     return True
 
 
-def _server(identity: Identity, roots: tuple[x509.Certificate, ...]) -> ESTServer:
+def _server(identity: Identity, roots: tuple[x509.Certificate, ...], network: Network) -> ESTServer:
     endpoint = identity.endpoint
-    judge = judge_of(identity.time_servers)
-    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), roots, judge=judge)
+    judge = network.judge_of(identity.time_servers)
+    return ESTServer(endpoint.est, endpoint.name_of(endpoint.est), roots, judge=judge, network=network)

@@ -5,7 +5,7 @@ counts for anything, and no old answer does. The system's clock is not set. Know
 """
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -27,6 +27,8 @@ STRAYS_MAX: Final = 8
 """Datagrams looked at for one question that are no answer to it."""
 
 
+Exchange = Callable[[TimeServer, bytes], Iterator[bytes]]
+"""Sends a question to a server and yields what comes back, whoever it is from. May raise OSError."""
 _Place = tuple[int, int, int, str, Any]
 """One of the addresses of a name, as `socket.getaddrinfo` gives them."""
 
@@ -34,8 +36,17 @@ _Place = tuple[int, int, int, str, Any]
 class TrustedTime:
     """A `troth.clock.Clock` that asks whenever it is read. `servers` are the ones to believe, at least one."""
 
-    def __init__(self, servers: Sequence[TimeServer], *, attempts: int = ATTEMPTS, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        servers: Sequence[TimeServer],
+        *,
+        attempts: int = ATTEMPTS,
+        wait_s: float = WAIT_S,
+        exchange: Exchange | None = None,
+    ) -> None:
+        """`exchange` is how servers are asked: over UDP, if it is not given."""
         self._servers = tuple(servers)
+        self._exchange = exchange or self._over_udp
         self._attempts = attempts
         self._wait_s = wait_s
 
@@ -57,22 +68,25 @@ class TrustedTime:
         return _agreed(told, timedelta(seconds=ASKED_MAX * self._attempts * self._wait_s))
 
     def _ask(self, server: TimeServer) -> Told:
-        address = parse_address(server.address, PORT)
         request = build_request(random_bytes(NONCE_BYTES), server.public_key)
         stranger: PeerFault | None = None
         try:
-            for place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM):
-                for packet in self._answers(place, request):
-                    try:
-                        return verify_response(packet, request, server.public_key)
-                    except PeerFault as fault:
-                        stranger = fault
+            for packet in self._exchange(server, request):
+                try:
+                    return verify_response(packet, request, server.public_key)
+                except PeerFault as fault:
+                    stranger = fault
         except OSError as error:
             raise _silent(server, error.strerror or str(error)) from error
         if stranger is not None:
             message = f"what answers for the time server {server.name} is not it"
             raise Fault(Kind.UNAUTHENTICATED, message, detail=stranger.message)
         raise _silent(server, None)
+
+    def _over_udp(self, server: TimeServer, request: bytes) -> Iterator[bytes]:
+        address = parse_address(server.address, PORT)
+        for place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM):
+            yield from self._answers(place, request)
 
     def _answers(self, place: _Place, request: bytes) -> Iterator[bytes]:
         """Yield what comes back from one address and from no other."""
