@@ -1,6 +1,6 @@
 """How an operator's command reaches the keys: by the authority that runs, or in this process with the home's own keys.
 
-The door is the same. An authority that runs signs for devices alone; what servers and operators are to show is signed
+The door is the same. An authority that runs signs for things alone; what servers and operators are to show is signed
 here, by who can read the keys of this home.
 """
 
@@ -15,6 +15,7 @@ from troth.app.wiring.door import open_door
 from troth.authority.bell import answers, ring
 from troth.authority.bulk import Issuance
 from troth.authority.ceremony import KeyCabinet
+from troth.authority.hierarchy import FOR_THINGS
 from troth.authority.settle import settle_all
 from troth.clock import Clock
 from troth.store.connect import Database
@@ -37,7 +38,7 @@ class Desk:
     def is_signed_elsewhere(self, purpose: Purpose) -> bool:
         """Say whether an authority signs for `purpose` that runs, here or on another host."""
         runs = answers(self.home.doorbell) or not self.settings.processes.authority
-        return runs and purpose is Purpose.DEVICES
+        return runs and purpose in FOR_THINGS
 
     def issuance(self, purpose: Purpose, cabinet: Callable[[], KeyCabinet]) -> Issuance:
         """Return the way to certificates for this purpose; `cabinet` is asked for where its key is needed here.

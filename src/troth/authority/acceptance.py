@@ -20,9 +20,10 @@ from troth.x509.profiles import ExtendedUse, Profile, Purpose
 from troth.x509.verify import verify_issued_by
 
 _USES: Final = {
-    Purpose.DEVICES: ExtendedUse.CLIENT_AUTH,
-    Purpose.OPERATORS: ExtendedUse.CLIENT_AUTH,
-    Purpose.SERVERS: ExtendedUse.SERVER_AUTH,
+    Purpose.DEVICES: (ExtendedUse.CLIENT_AUTH,),
+    Purpose.OPERATORS: (ExtendedUse.CLIENT_AUTH,),
+    Purpose.SERVERS: (ExtendedUse.SERVER_AUTH,),
+    Purpose.PEERS: (ExtendedUse.CLIENT_AUTH, ExtendedUse.SERVER_AUTH),
 }
 # Below it stand its issuers, and the next root with its own.
 _ROOT_PATH_LENGTH: Final = 2
@@ -124,14 +125,16 @@ def _4_may_certify(certificate: x509.Certificate, purpose: Purpose) -> None:
 
 def _5_is_for_the_purpose(offered: Offered, purpose: Purpose) -> None:
     """RFC 5280, 4.2.1.12: who names uses is held to them, all along the path. Who names none may certify for any."""
-    use = _USES.get(purpose)
+    if purpose is Purpose.PEERS and find_extension(offered.certificate, x509.ExtendedKeyUsage) is None:
+        raise _refusal(5, Kind.REJECTED, "devices take a CA for peers by the uses that it names, and it names none")
     for certificate in (offered.certificate, *offered.above):
         uses = find_extension(certificate, x509.ExtendedKeyUsage)
-        if use is None or uses is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in uses:
+        if uses is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in uses:
             continue
-        if EXTENDED_USES[use] not in uses:
-            name = subject_text(certificate.subject)
-            raise _refusal(5, Kind.REJECTED, f"{name!r} may not certify for {use} (extended key usage)")
+        for use in _USES.get(purpose, ()):
+            if EXTENDED_USES[use] not in uses:
+                name = subject_text(certificate.subject)
+                raise _refusal(5, Kind.REJECTED, f"{name!r} may not certify for {use} (extended key usage)")
 
 
 def _6_can_be_named(certificate: x509.Certificate) -> None:

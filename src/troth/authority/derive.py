@@ -25,7 +25,7 @@ from troth.x509.profiles import CrlKind, Profile, SubjectRule, validity_window
 from troth.x509.public_keys import SubjectKey, read_subject_key, render_public_key
 from troth.x509.requests import Request, proven_key
 from troth.x509.serials import shard_of
-from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names
+from troth.x509.subjects import encode_thing_subject, named_subject, parse_alternative_names, thing_host
 
 CERTIFICATES_PATH: Final = "/certs/"
 CRLS_PATH: Final = "/crl/"
@@ -99,7 +99,7 @@ def derive(
         issuer_certificate=issuer,
         not_before=not_before,
         not_after=not_after,
-        san=parse_alternative_names(intent.san),
+        san=_san(intent, profile),
         permitted=permitted,
         aia_url=urls.issuer,
         ocsp_url=urls.ocsp,
@@ -232,6 +232,11 @@ def _subject(intent: Intent, profile: Profile) -> tuple[bytes, tuple[x509.Genera
             _require(generation.purpose is profile.ca.purpose, "purpose")
             permitted = generation.permitted if profile.ca.name_constraints else ()
             return generation.subject.public_bytes(), permitted
+
+
+def _san(intent: Intent, profile: Profile) -> tuple[x509.GeneralName, ...]:
+    own = (thing_host(intent.thing),) if profile.san_thing and intent.thing is not None else ()
+    return parse_alternative_names((*own, *intent.san))
 
 
 def _recorded_name(intent: Intent) -> str:

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from troth.errors import Fault, Kind
 from troth.x509.profiles import Purpose
-from troth.x509.subjects import issuer_subject, permitted_at
+from troth.x509.subjects import THINGS_DOMAIN, issuer_subject, permitted_at
 
 LINE_CHARS_MAX: Final = 32
 _LINE: Final = re.compile(rf"[a-z][a-z0-9-]{{0,{LINE_CHARS_MAX - 1}}}", re.ASCII)
@@ -66,6 +66,8 @@ class Generation:
     @property
     def permitted(self) -> tuple[x509.GeneralName, ...]:
         """The names that it may certify, where its profile holds it to some. Raises `Fault` (malformed)."""
+        if self.purpose is Purpose.PEERS:
+            return (x509.DNSName(THINGS_DOMAIN),)
         return permitted_at(self.site, self.names)
 
     def to_proof(self) -> dict[str, object]:

@@ -21,10 +21,24 @@ from troth.store.connect import Database
 from troth.x509.profile_text import parse_profile
 from troth.x509.profiles import Purpose
 
-__all__ = ["INIT", "ISSUING", "Hierarchy", "KeyCabinet", "apply_profiles", "found", "found_root", "open_keys"]
+__all__ = [
+    "FOR_THINGS",
+    "INIT",
+    "ISSUING",
+    "Hierarchy",
+    "KeyCabinet",
+    "apply_profiles",
+    "found",
+    "found_root",
+    "open_keys",
+]
 
 INIT: Final = "system:init"
-ISSUING: Final = (Purpose.DEVICES, Purpose.SERVERS, Purpose.OPERATORS)
+FOUNDED: Final = (Purpose.DEVICES, Purpose.SERVERS, Purpose.OPERATORS)
+"""What every site certifies. A CA for peers is made where things are to trust each other, by a ceremony of its own."""
+ISSUING: Final = (*FOUNDED, Purpose.PEERS)
+FOR_THINGS: Final = (Purpose.DEVICES, Purpose.PEERS)
+"""What is certified for whoever comes from outside and proves to be a thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ def found(
     ceremony = Ceremony(db, clock, public_url, cabinet, actor)
     root = ceremony.bring(Generation(site, Purpose.ROOT, 1), None)
     return Hierarchy(
-        root, {purpose: ceremony.bring(Generation(site, purpose, 1, tuple(names)), root) for purpose in ISSUING}
+        root, {purpose: ceremony.bring(Generation(site, purpose, 1, tuple(names)), root) for purpose in FOUNDED}
     )
 
 

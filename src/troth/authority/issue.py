@@ -6,7 +6,7 @@ as a token spent, to the same change. Knows no CA key.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography import x509
@@ -174,7 +174,10 @@ def conclude_many(change: Change, signed: Sequence[tuple[Intent, x509.Certificat
     leaves = []
     for intent, certificate in new:
         rules = lookups.profile(intent.profile)
-        if rules.ca is None:
+        if rules.ca is None and rules.issuer is Purpose.PEERS:
+            # No principal: no gateway takes it, and no reading is signed with its key.
+            leaves.append(replace(certificate, attached=False))
+        elif rules.ca is None:
             leaves.append(certificate)
         else:
             _conclude_issuer(change, intent, rules.ca, certificate.certificate)
@@ -206,7 +209,11 @@ def _register(change: Change, certificates: Sequence[NewCertificate]) -> None:
     if certificates:
         add_certificates(change, certificates)
     reached(Point.REGISTERED)
-    attachments = [Attachment(each.thing, each.certificate_id, True) for each in certificates if each.thing is not None]
+    attachments = [
+        Attachment(each.thing, each.certificate_id, True)
+        for each in certificates
+        if each.attached and each.thing is not None
+    ]
     if attachments:
         attach_new(change, attachments)
     reached(Point.ATTACHED)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from troth.authority.ceremony import Ceremony, opened_key
 from troth.authority.generation import Generation, parse_line
+from troth.authority.hierarchy import FOR_THINGS
 from troth.errors import Fault, Kind
 from troth.journal.change import Change, change
 from troth.limits import EST_CERTIFICATES_MAX
@@ -66,8 +67,9 @@ def create_issuer(
                 hint=f"for its next generation: troth ca rollover {generation.line}",
             )
         root = in_force(connection, Purpose.ROOT.value)
-        # Two roots and their crosses may join them, and each CA of devices has two generations for a while.
-        if purpose is Purpose.DEVICES and 2 * len(trust_bundle(connection).devices) > EST_CERTIFICATES_MAX - 6:
+        bundle = trust_bundle(connection)
+        # Two roots and their crosses may join them, and each CA for things has two generations for a while.
+        if purpose in FOR_THINGS and 2 * len(bundle.devices + bundle.peers) > EST_CERTIFICATES_MAX - 6:
             raise Fault(Kind.TOO_LARGE, f"devices can be told of {EST_CERTIFICATES_MAX} certificates, not more")
     return ceremony.bring(generation, root)
 

@@ -19,7 +19,7 @@ from troth.x509.building import Template
 from troth.x509.profiles import NameKind, Profile, SubjectRule, validity_window
 from troth.x509.samples import sample_public_key
 from troth.x509.signed import assemble_signed
-from troth.x509.subjects import named_subject, parse_alternative_names, thing_subject
+from troth.x509.subjects import named_subject, parse_alternative_names, thing_host, thing_subject
 
 SAMPLE_THING: Final = "thermostat-1"
 SAMPLE_GENERATION: Final = 999
@@ -91,6 +91,8 @@ def _names(profile: Profile, site: str) -> _Names:
 
 def _san(profile: Profile, site: str) -> tuple[x509.GeneralName, ...]:
     """Return the least that the profile wants: one name, of a kind and within the bounds that it allows."""
+    if profile.san_thing:
+        return parse_alternative_names([thing_host(SAMPLE_THING)])
     if not profile.san_required:
         return ()
     bounds = [str(bound) for bound in profile.san_within] or [site]

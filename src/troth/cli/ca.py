@@ -26,7 +26,8 @@ app = typer.Typer()
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The CA's name, such as devices-1, or its id.")]
 LineArgument = Annotated[
-    str, typer.Argument(metavar="PURPOSE", help="root, devices, servers, operators, or the name of a further CA.")
+    str,
+    typer.Argument(metavar="PURPOSE", help="root, devices, servers, operators, peers, or the name of a further CA."),
 ]
 
 
@@ -85,21 +86,23 @@ def _show(row: Mapping[str, object], pem: str, *, as_json: bool) -> None:
 @app.command()
 def create(
     purpose: Annotated[
-        Purpose, typer.Argument(metavar="PURPOSE", help="What it certifies: devices, servers, operators.")
+        Purpose, typer.Argument(metavar="PURPOSE", help="What it certifies: devices, servers, operators, peers.")
     ],
-    name: Annotated[str, typer.Option("--name", help="What it is called: profiles choose it by issuer_name.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What it is called: profiles choose it by issuer_name. The first needs no name."),
+    ] = None,
     key: KeyUriOption = None,
     passphrase_file: PassphraseFileOption = None,
     why: WhyOption = "",
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a further issuing CA beside the one of its purpose. The root's key must be at hand."""
+    """Make a further issuing CA beside the one of its purpose, or the first for peers. The root's key must be at hand."""
     with at_work(home, passphrase_file, why) as ceremonies:
         made = ceremonies.create(purpose, name, key)
-    answer(
-        issuer_row(made), f'made {made.name}; a profile chooses it with issuer_name = "{made.line}"', as_json=as_json
-    )
+    chosen = f'; a profile chooses it with issuer_name = "{made.line}"' if name else ""
+    answer(issuer_row(made), f"made {made.name}{chosen}", as_json=as_json)
 
 
 @app.command()

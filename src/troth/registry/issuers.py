@@ -185,6 +185,8 @@ def get_issuer(connection: Connection, purpose: Purpose, line: str | None = None
     if row is None:
         which = "" if line is None else f" under the name {line!r}"
         hint = "troth ca list shows those there are; a profile's issuer_name says which of several signs"
+        if purpose is Purpose.PEERS and line is None:
+            hint = "make one: troth ca create peers"
         raise Fault(Kind.NOT_FOUND, f"no certification authority signs for {purpose.value}{which}", hint=hint)
     return _issuer(row)
 

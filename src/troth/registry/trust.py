@@ -1,7 +1,7 @@
 """Whom devices are to trust now, and by which certificates one root leads to another.
 
-The bundle holds the roots in force, the cross certificates between them and the issuing CAs of devices: what EST calls
-cacerts (RFC 7030, 4.1.3).
+The bundle holds the roots in force, the cross certificates between them and the issuing CAs of devices and of peers:
+what EST calls cacerts (RFC 7030, 4.1.3).
 """
 
 import hashlib
@@ -29,6 +29,8 @@ class TrustBundle:
     """Between those roots."""
     devices: tuple[Issuer, ...]
     """The issuing CAs of devices whose certificates are taken."""
+    peers: tuple[Issuer, ...] = ()
+    """The issuing CAs of things towards each other. A gateway takes none of theirs."""
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
@@ -36,7 +38,7 @@ class TrustBundle:
         return (
             *(root.certificate for root in self.roots),
             *(cross.certificate for cross in self.crosses),
-            *(issuer.certificate for issuer in self.devices),
+            *(issuer.certificate for issuer in (*self.devices, *self.peers)),
         )
 
     @property
@@ -63,6 +65,7 @@ def trust_bundle(connection: Connection) -> TrustBundle:
             if cross.subject_id in known and cross.issuer_id in known
         ),
         devices=tuple(each for each in issuers if each.purpose is Purpose.DEVICES and each.is_trusted),
+        peers=tuple(each for each in issuers if each.purpose is Purpose.PEERS and each.is_trusted),
     )
 
 

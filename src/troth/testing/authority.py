@@ -18,7 +18,9 @@ from cryptography import x509
 
 from troth.app.profiles import built_in_profiles
 from troth.app.wiring.door import open_door
+from troth.authority.ceremony import Ceremony
 from troth.authority.door import Door
+from troth.authority.generation import Generation
 from troth.authority.hierarchy import Hierarchy, found
 from troth.authority.revoke import revoke
 from troth.authority.serve import serve
@@ -106,6 +108,7 @@ class TestAuthority:
         self.folder = folder
         self.clock: Clock = clock or SystemClock()
         self.public_url = public_url
+        self._site = site
         self.cabinet = cabinet or MemoryCabinet()
         self._owns_db = db is None
         self.db = db or _new_database(folder)
@@ -136,7 +139,11 @@ class TestAuthority:
             self.db.dispose()
 
     def issuer(self, purpose: Purpose) -> x509.Certificate:
-        """Return the certificate of the issuing CA for `purpose`."""
+        """Return the certificate of the issuing CA for `purpose`; that for peers is made now if there is none."""
+        if purpose is Purpose.PEERS:
+            clock = FakeClock(self.clock.now() - AGE)
+            ceremony = Ceremony(self.db, clock, self.public_url, self.cabinet, ACTOR)
+            return ceremony.bring(Generation(self._site, Purpose.PEERS, 1), self.hierarchy.root).certificate
         return self.hierarchy.issuing[purpose].certificate
 
     def door(self) -> Door:
@@ -161,6 +168,12 @@ class TestAuthority:
         """Certify a device as the thing `thing`, which is created if there is none; `at` is when (default: now)."""
         self.thing(thing)
         return self._issue("device", Purpose.DEVICES, thing, key, at, thing=thing)
+
+    def peer(self, thing: str, *, key: FileKey | None = None, at: datetime | None = None) -> Held:
+        """Certify the thing `thing` towards its neighbours; as `device`."""
+        self.thing(thing)
+        self.issuer(Purpose.PEERS)
+        return self._issue("peer", Purpose.PEERS, thing, key, at, thing=thing)
 
     def server(self, *names: str, key: FileKey | None = None, at: datetime | None = None) -> Held:
         """Certify a server under these DNS names and addresses, by default ``localhost`` and this machine's."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import Final
 
 from cryptography import x509
@@ -35,6 +36,7 @@ __all__ = ["EXTENDED_USES", "Template", "assemble", "build_tbs", "key_identifier
 
 _KEY_IDENTIFIER_BYTES: Final = 20
 _ENDS_KEPT: Final = 1024
+_ALL_ADDRESSES: Final = tuple(x509.IPAddress(ip_network(text)) for text in ("0.0.0.0/0", "::/0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Template:
     public_key_info: bytes | None = field(default=None)
     """`public_key` as DER SubjectPublicKeyInfo, where the caller has it written."""
     permitted: tuple[x509.GeneralName, ...] = field(default=())
-    """Name constraints of an issuer (`subjects.permitted_at`)."""
+    """Name constraints of an issuer (`subjects.permitted_at`): where no address is among them, none is permitted."""
     aia_url: str | None = field(default=None)
     """Where the issuer's certificate can be fetched, http (RFC 5280, 4.2.2.1)."""
     ocsp_url: str | None = field(default=None)
@@ -164,7 +166,9 @@ def _extensions(template: Template) -> Iterator[bytes]:
     if template.san:
         yield extension(x509.SubjectAlternativeName(template.san))
     if template.permitted:
-        constraints = x509.NameConstraints(permitted_subtrees=template.permitted, excluded_subtrees=None)
+        has_addresses = any(isinstance(each, x509.IPAddress) for each in template.permitted)
+        # A kind that is not mentioned is not restricted (RFC 5280, 4.2.1.10).
+        constraints = x509.NameConstraints(template.permitted, None if has_addresses else _ALL_ADDRESSES)
         yield extension(constraints, critical=True)
     yield subject_key_identifier(_identifier(_info(template)))
     yield _last(

@@ -73,8 +73,9 @@ def _read(table: TomlTable) -> Profile:
         key_usage=frozenset(table.words("key_usage", KeyUse)),
         extended_key_usage=table.words("extended_key_usage", ExtendedUse, ()),
         san_required=san.flag("required", default=False) if san else False,
-        san_allowed=frozenset(san.words("allowed", NameKind)) if san else frozenset(),
+        san_allowed=_read_allowed(san) if san else frozenset(),
         san_within=_read_within(san) if san else (),
+        san_thing=san.flag("thing", default=False) if san else False,
         crl=table.word("crl", CrlKind, CrlKind.NONE),
         ocsp=table.flag("ocsp", default=False),
         ca=_read_ca(table),
@@ -87,6 +88,12 @@ def _read(table: TomlTable) -> Profile:
 def _third(span: timedelta) -> timedelta:
     third = span / 3
     return timedelta(days=third.days) if third.days else timedelta(seconds=third.seconds)
+
+
+def _read_allowed(san: TomlTable) -> frozenset[NameKind]:
+    if "thing" in san and "allowed" not in san:
+        return frozenset()
+    return frozenset(san.words("allowed", NameKind))
 
 
 def _read_within(san: TomlTable) -> tuple[Bound, ...]:
@@ -159,6 +166,10 @@ def _check(profile: Profile) -> None:
 
 def _check_leaf(profile: Profile) -> None:
     allowed = profile.san_allowed
+    require(not profile.san_thing or not allowed, "san.thing", "is the one name there is: no 'allowed' beside it")
+    require(
+        not profile.san_thing or profile.subject is SubjectRule.THING, "san.thing", "is for things: 'subject' must be"
+    )
     require(bool(allowed) or not profile.san_required, "san.allowed", "names no kind, and 'required' wants a name")
     require(bool(allowed) or not profile.san_within, "san.within", "bounds names of no allowed kind")
     require(

@@ -27,6 +27,8 @@ class Purpose(StrEnum):
     DEVICES = "devices"
     SERVERS = "servers"
     OPERATORS = "operators"
+    PEERS = "peers"
+    """Things, towards each other: as client and as server."""
 
 
 class KeyUse(StrEnum):
@@ -117,6 +119,8 @@ class Profile:
     san_allowed: frozenset[NameKind]
     san_within: tuple[Bound, ...]
     """Domains and networks that alternative names must lie in; none: anywhere."""
+    san_thing: bool
+    """Whether the thing's own name, as that of a host (`subjects.thing_host`), is the one alternative name."""
     crl: CrlKind
     ocsp: bool
     """Whether a certificate names the OCSP responder (RFC 5280, 4.2.2.1)."""

@@ -3,6 +3,7 @@
 RFC 5280 sections 4.1.2.6, 4.2.1.6 and 4.2.1.10; its appendix A bounds a common name at 64 characters.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -31,7 +32,13 @@ _SUBJECTS_KEPT: Final = 64
 """Issuing asks for the same one several times in a row."""
 _DNS_NAME_CHARS_MAX: Final = 253
 _DNS_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_LABEL: Final = re.compile(_DNS_LABEL, re.ASCII)
 _DNS_NAME: Final = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*", re.IGNORECASE | re.ASCII)
+
+THINGS_DOMAIN: Final = "troth.alt"
+"""Below it things have names as hosts do. No host has one there: ``.alt`` is kept for names outside of DNS (RFC 9476)."""
+_HASHED: Final = "hashed"
+_HASHED_CHARS: Final = 40
 
 # Where a home keeps its own doors, whatever its name: this machine (RFC 1122, 4291) and networks that nobody else can
 # route (RFC 1918, 3927, 4193, 4291).
@@ -72,6 +79,17 @@ def encode_thing_subject(thing: str) -> bytes:
 def thing_text(thing: str) -> str:
     """Return `thing_subject` as RFC 4514 writes it: none of a thing name's characters needs a backslash."""
     return f"{'CN' if len(thing) <= COMMON_NAME_CHARS_MAX else 'UID'}={thing}"
+
+
+def thing_host(thing: str) -> str:
+    """Return a thing's name as that of a host, for TLS stacks that compare nothing else.
+
+    Not the bare name: a thing that is called as its home's server is would be taken for it. What is no label of DNS in
+    lower case (RFC 1123) stands hashed. Raises `Fault` (malformed) for what cannot name a thing.
+    """
+    if _HOST_LABEL.fullmatch(parse_thing_name(thing)):
+        return f"{thing}.{THINGS_DOMAIN}"
+    return f"{hashlib.sha256(thing.encode('ascii')).hexdigest()[:_HASHED_CHARS]}.{_HASHED}.{THINGS_DOMAIN}"
 
 
 def common_names_of(name: x509.Name) -> frozenset[str | bytes]:

@@ -46,6 +46,8 @@ def made(authority: TestAuthority, profile: Profile, algorithm: KeyAlgorithm, na
 
 @pytest.mark.parametrize("profile", LEAVES.values(), ids=LEAVES.keys())
 def test_every_kind_of_leaf(authority: TestAuthority, profile: Profile) -> None:
+    if profile.issuer is not None:
+        authority.issuer(profile.issuer)
     quick = [each for each in profile.algorithms if each not in {KeyAlgorithm.RSA3072, KeyAlgorithm.RSA4096}]
     for number, algorithm in enumerate(quick):
         name = "home.example" if profile.san_required else f"lamp-{number}"
@@ -57,9 +59,10 @@ def test_a_thing_with_a_long_name(authority: TestAuthority) -> None:
 
 
 def test_every_issuer(authority: TestAuthority) -> None:
+    authority.issuer(Purpose.PEERS)
     with read(authority.db) as connection:
         issuers = list_issuers(connection)
-    assert len(issuers) == 4
+    assert len(issuers) == 5
     assert lint_chain(*(issuer.certificate for issuer in issuers)) == []
 
 

@@ -18,6 +18,7 @@ from troth.app.wiring.doors import journal_head, until_issuers_change
 from troth.app.wiring.parts import Job, Ready, parts
 from troth.app.wiring.signer import keep_journal
 from troth.authority.door import Door
+from troth.authority.hierarchy import FOR_THINGS
 from troth.authority.serve import serve as serve_authority
 from troth.authority.settle import AUTHORITY
 from troth.authority.status.publish import CRLDoor
@@ -25,7 +26,6 @@ from troth.authority.status.serve import Publisher
 from troth.clock import Clock, SystemClock
 from troth.errors import Fault
 from troth.store.connect import Database
-from troth.x509.profiles import Purpose
 
 RENEWAL_EVERY_S: Final = 3600.0
 
@@ -91,7 +91,7 @@ def _renew_doors(doors: Doors, _db: Database, _clock: Clock) -> None:
 def _open(db: Database, cabinet: FileCabinet, public_url: str) -> _Opened:
     position = journal_head(db)
     # Nothing that comes from outside asks for another kind: whoever takes a gateway cannot have an operator made.
-    door = open_door(db, cabinet, public_url, (Purpose.DEVICES,))
+    door = open_door(db, cabinet, public_url, FOR_THINGS)
     return _Opened(position, door, open_crl_door(db, cabinet, public_url))
 
 

@@ -8,7 +8,7 @@ from cryptography import x509
 from troth.errors import Fault
 from troth.x509.lint.rule import Case, Rule
 from troth.x509.profiles import NameKind
-from troth.x509.subjects import is_within, parse_alternative_name
+from troth.x509.subjects import is_within, parse_alternative_name, thing_host, thing_of
 
 _KINDS: Final[dict[type[x509.GeneralName], NameKind]] = {x509.DNSName: NameKind.DNS, x509.IPAddress: NameKind.IP}
 
@@ -16,6 +16,11 @@ _KINDS: Final[dict[type[x509.GeneralName], NameKind]] = {x509.DNSName: NameKind.
 def _check(case: Case) -> Iterator[str]:
     found = case.find(x509.SubjectAlternativeName)
     names = list(found or ())
+    if case.profile.san_thing:
+        thing = thing_of(case.certificate.subject)
+        if thing is None or names != [x509.DNSName(thing_host(thing))]:
+            yield f"profile {case.profile.name!r} names the thing as a host, and nothing else"
+        return
     if case.profile.san_required and not names:
         yield f"profile {case.profile.name!r} needs an alternative name"
     for name in names:
