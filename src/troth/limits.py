@@ -235,7 +235,7 @@ PROXY_HEADER_BYTES_MAX: Final = 2 * KIB
 # The gateway.
 UPSTREAM_WAIT_S_MAX: Final = 10.0
 """Longest wait for the broker to take a connection, and again for its answer to CONNECT."""
-UPSTREAM_WRITE_QUEUE_BYTES_MAX: Final = 256 * KIB
+UPSTREAM_WRITE_QUEUE_BYTES_MAX: Final = 64 * KIB
 """Bytes waiting for a slow broker before its device is read no further."""
 UPSTREAM_PACKET_BYTES_MAX: Final = 1024 * KIB
 """Bytes of a packet from the broker; more only where devices may send more themselves."""
@@ -247,6 +247,8 @@ DENIALS_LOGGED_PER_SECOND_MAX: Final = 20
 """Denials of one connection that are logged one by one; the others are counted."""
 REPORT_ROWS_MAX: Final = 10_000
 """Decisions of one worker that wait for the database; the oldest are dropped first."""
+CLIENT_IDS_WATCHED_MAX: Final = 20_000
+"""Client ids of which one worker remembers when they last connected; beyond, the oldest go first."""
 EVENTS_WAITING_MAX: Final = 20_000
 """Events of one worker that wait for the broker; the oldest are dropped first. One has some 500 bytes."""
 

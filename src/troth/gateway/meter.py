@@ -6,13 +6,14 @@ from troth.registry.measures import OPENING_S, Measures, place_of
 class Meter:
     """The counters of one worker; sessions add to them, the report reads them."""
 
-    __slots__ = ("openings", "openings_s", "received_bytes", "sent_bytes")
+    __slots__ = ("openings", "openings_s", "paced", "received_bytes", "sent_bytes")
 
     def __init__(self) -> None:
         self.received_bytes = 0
         self.sent_bytes = 0
         self.openings = [0] * (len(OPENING_S) + 1)
         self.openings_s = 0.0
+        self.paced = 0
 
     def opened(self, seconds: float) -> None:
         """A connection was let in so long after the end of its handshake."""
@@ -29,4 +30,5 @@ class Meter:
             is_upstream_up,
             events_lost,
             bytes_in_flight,
+            self.paced,
         )

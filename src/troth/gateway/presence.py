@@ -45,6 +45,7 @@ DISCONNECT_REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.QOS_REFUSED: "CLIENT_ERROR",
         Reason.RECEIVE_MAXIMUM: "CLIENT_ERROR",
         Reason.TAKEN_OVER: "DUPLICATE_CLIENTID",
+        Reason.CONNECTS_TOO_OFTEN: "THROTTLED",
         Reason.MEMORY_HELD: "THROTTLED",
         Reason.CLIENT_DISCONNECT: "CLIENT_INITIATED_DISCONNECT",
         Reason.CLIENT_GONE: "CONNECTION_LOST",

@@ -37,6 +37,8 @@ class Reason(StrEnum):
     TOO_MANY_ATTEMPTS = "too-many-attempts"
     """Too many certificates were refused or registered of late, of its address or of its CA."""
     TOO_MANY_CONNECTIONS = "too-many-connections"
+    CONNECTS_TOO_OFTEN = "connects-too-often"
+    """Its owner has connected under this client id too often within a second."""
     UPSTREAM_UNAVAILABLE = "upstream-unavailable"
     UPSTREAM_REFUSED = "upstream-refused"
     UPSTREAM_CLOSED = "upstream-closed"
@@ -84,6 +86,7 @@ _UNAVAILABLE: Final = frozenset(
         Reason.TIMEOUT,
         Reason.TOO_MANY_ATTEMPTS,
         Reason.TOO_MANY_CONNECTIONS,
+        Reason.CONNECTS_TOO_OFTEN,
         Reason.UPSTREAM_UNAVAILABLE,
         Reason.UPSTREAM_REFUSED,
         Reason.UPSTREAM_CLOSED,

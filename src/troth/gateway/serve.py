@@ -37,12 +37,13 @@ from troth.gateway.refusal import Reason
 from troth.gateway.report import Report
 from troth.gateway.roster import Roster
 from troth.journal.change import change
-from troth.limits import ENROLLMENT_WAIT_S_MAX, Limits
+from troth.limits import CLIENT_IDS_WATCHED_MAX, ENROLLMENT_WAIT_S_MAX, Limits
 from troth.names import Realm
 from troth.registry.kicks import kick
 from troth.registry.measures import Measures
 from troth.registry.sessions import Which
 from troth.store.connect import Database
+from troth.tls.rates import Rates
 from troth.tls.server import ClientAuth, ServerTLS
 
 TICK_S: Final = 1.0
@@ -218,6 +219,7 @@ async def serve(
     def measure() -> Measures:
         return meter.read(is_upstream_up=events.is_connected, events_lost=events.lost, bytes_in_flight=flight.total)
 
+    connects = limits.connects_per_client_id_per_second_max
     desk = None
     if issuing is not None:
         ring, wait_s = issuing.ring, ENROLLMENT_WAIT_S_MAX
@@ -232,6 +234,7 @@ async def serve(
         report=Report(db, clock, worker, limits, Presence(clock, events.publish), measure),
         meter=meter,
         readings=readings,
+        often=Rates(connects, CLIENT_IDS_WATCHED_MAX) if connects else None,
         desk=desk,
     )
     door = Door(gate, first.door(server_tls), limits, options.balancers)

@@ -27,6 +27,8 @@ class Measures:
     """Events that the broker could not be given."""
     bytes_in_flight: int = 0
     """What waits in memory for slow readers."""
+    paced: int = 0
+    """How often nothing more was read from a connection for a while, since it was faster than it may be."""
 
 
 def place_of(seconds: float) -> int:

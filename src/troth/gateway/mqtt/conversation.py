@@ -19,7 +19,8 @@ from troth.gateway.readings import Checker
 from troth.gateway.refusal import Reason
 from troth.gateway.report import Report
 from troth.limits import TOPICS_JUDGED_MAX
-from troth.policy.actions import Action
+from troth.policy.actions import Action, request_resource
+from troth.policy.decision import Outcome
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import (
     Disconnect,
@@ -37,6 +38,7 @@ DISCONNECT: Final = render(Disconnect())
 """Said to the broker, which forgets the will then."""
 
 NOT_SUBSCRIBED: Final = "not-subscribed"
+RATE_EXCEEDED: Final = "rate-exceeded"
 
 
 class Conversation(Listening):
@@ -97,7 +99,24 @@ class Conversation(Listening):
         if self._own.is_heard(topic) and self._grant.may_receive(topic):
             self._speak(topic, payload)
 
+    def discard(self, packet: Publish) -> None:
+        """Take a message from the device for nothing: it sends more of them than may be. Policy is not asked."""
+        self._tell("publish.discarded", Action.PUBLISH, packet.topic, RATE_EXCEEDED)
+        self._refuse_for_now(packet)
+
+    def pass_over(self, packet: Publish) -> None:
+        """Take a message of QoS 0 from the broker for nothing: more of them come than may be."""
+        self._tell("receive.discarded", Action.RECEIVE, packet.topic, RATE_EXCEEDED)
+
+    def _tell(self, event: str, action: Action, topic: str, problem: str) -> None:
+        """Tell what it is not policy that speaks against."""
+        self._denials.tell(event, action, request_resource(action, topic), Outcome.IMPLICIT_DENY, problem, "")
+
     # What the versions differ in.
+
+    @abstractmethod
+    def _refuse_for_now(self, packet: Publish) -> None:
+        """Answer a message that is discarded, where there is an answer."""
 
     @abstractmethod
     def _speak(self, topic: str, payload: bytes) -> None:

@@ -14,8 +14,7 @@ from troth.gateway.mqtt.own_topics import OwnTopics
 from troth.gateway.mqtt.subscriptions import Wish
 from troth.gateway.mqtt.terms import Terms
 from troth.gateway.mqtt.window import Window
-from troth.policy.actions import Action, request_resource
-from troth.policy.decision import Outcome
+from troth.policy.actions import Action
 from troth.policy.engine import Grant
 from troth.protocols.mqtt import (
     Puback,
@@ -129,7 +128,3 @@ class Deliveries(Conversation):
     def _pubcomp_from_broker(self, packet: Pubcomp) -> None:
         self._inbound.discard(packet.packet_id)
         self.to_device.append(PUBCOMP + packet.packet_id.to_bytes(2))
-
-    def _tell(self, event: str, action: Action, topic: str, problem: str) -> None:
-        """Tell what it is not policy that speaks against."""
-        self._denials.tell(event, action, request_resource(action, topic), Outcome.IMPLICIT_DENY, problem, "")

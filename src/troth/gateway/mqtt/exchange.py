@@ -107,6 +107,10 @@ class Exchange(Conversation):
     def _filter_code(self, problem: str) -> int:
         return SUBSCRIPTION_REFUSED
 
+    def _refuse_for_now(self, packet: Publish) -> None:
+        # There is no answer but an acknowledgement; without one the device sends it again when it is back.
+        pass
+
     # From the device.
 
     def _publish(self, packet: Publish) -> None:

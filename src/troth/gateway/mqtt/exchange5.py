@@ -117,6 +117,9 @@ class Exchange5(Deliveries):
             return OPTION_REFUSED
         return problem
 
+    def _refuse_for_now(self, packet: Publish) -> None:
+        self._acknowledge(packet, ReasonCode.QUOTA_EXCEEDED)
+
     # From the device.
 
     def _publish(self, packet: Publish) -> None:

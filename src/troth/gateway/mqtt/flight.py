@@ -4,10 +4,10 @@ Beyond the bound nobody's reading goes on who holds more than a little, and who 
 no packets.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from troth.gateway.mqtt.valve import Valve, Why
 from troth.gateway.refusal import Reason
 
 FREE_BYTES: Final = 64 * 1024
@@ -71,18 +71,16 @@ class Flight:
 class Share:
     """One session's part in a flight."""
 
-    __slots__ = ("_end", "_flight", "_is_broker_slow", "_transport", "is_counted")
+    __slots__ = ("_end", "_flight", "_intake", "is_counted")
 
     def __init__(
         self,
         flight: Flight,
-        transport: asyncio.Transport,
-        is_broker_slow: Callable[[], bool],
+        intake: Valve,
         end: Callable[[Reason], None],
     ) -> None:
         self._flight = flight
-        self._transport = transport
-        self._is_broker_slow = is_broker_slow
+        self._intake = intake
         self._end = end
         self.is_counted = False
         """Whether it holds more than is free."""
@@ -93,12 +91,11 @@ class Share:
 
     def hold_breath(self) -> None:
         """Take no more from the device for now."""
-        self._transport.pause_reading()
+        self._intake.shut(Why.MEMORY)
 
     def breathe(self) -> None:
-        """Take from the device again, unless the broker is slow, too."""
-        if not self._is_broker_slow() and not self._transport.is_closing():
-            self._transport.resume_reading()
+        """Take from the device again, unless something else speaks against that."""
+        self._intake.open(Why.MEMORY)
 
     def let_go(self) -> None:
         """End the session: it has held for too long what others need."""

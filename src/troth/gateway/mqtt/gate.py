@@ -12,6 +12,7 @@ from troth.gateway.mqtt.upstream import Upstream
 from troth.gateway.readings import Readings
 from troth.gateway.report import Report
 from troth.gateway.roster import Roster
+from troth.tls.rates import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,5 +28,7 @@ class Gate:
     report: Report
     readings: Readings
     meter: Meter
+    often: Rates | None = None
+    """How often each owner may connect under each client id; None where no bound is set."""
     desk: Desk | None = None
     """Where devices are provisioned; None where that is not offered."""

@@ -18,6 +18,7 @@ from troth.gateway.mqtt.provisioning import Counter
 from troth.gateway.mqtt.relay import Relay
 from troth.gateway.mqtt.seats import Sitter, Visitor
 from troth.gateway.mqtt.upstream import Listener
+from troth.gateway.mqtt.valve import Valve
 from troth.gateway.principals import Known
 from troth.gateway.refusal import Reason, Refusal
 from troth.policy.actions import Action, request_resource
@@ -33,6 +34,7 @@ class Arrival:
     peer: Peer
     denials: Denials
     transport: asyncio.Transport
+    intake: Valve
 
 
 class Live:
@@ -69,16 +71,23 @@ class Live:
             resource = request_resource(Action.PUBLISH, connect.will.topic)
             raise Refusal(Reason.WILL_DENIED, action=Action.PUBLISH, resource=resource, detail=problem)
         self._admitted = gate.admission.admit(known, arrival.peer, connect)
+        seat = self._admitted.upstream_client_id
+        # By its owner's seat, so that nobody uses up another's connections.
+        if gate.often is not None and not gate.often.take(seat, asyncio.get_running_loop().time()):
+            resource = request_resource(Action.CONNECT, connect.client_id)
+            raise Refusal(Reason.CONNECTS_TOO_OFTEN, action=Action.CONNECT, resource=resource)
         self._take(known, self._admitted)
         self._counter = Counter(gate.desk, denials.who, gate.terms.limits)
-        own, seat = self._counter.topics, self._admitted.upstream_client_id
+        own = self._counter.topics
         self.exchange = opening.exchange(gate.terms, self._admitted.grant, own, denials, seat)
         self._link = gate.upstream.prepare(arrival.session, connect, seat, opening.keep_alive_s)
         self._checker = gate.readings.checker(known.certificate_id, self._admitted.thing)
         if self._admitted.grant.asks_for_signatures:
             self.exchange.checker = self._checker
         limits, keep_alive_s = gate.terms.limits, opening.keep_alive_s
-        self.relay = Relay(arrival.transport, self._link, self.exchange, keep_alive_s, limits, gate.meter)
+        self.relay = Relay(
+            arrival.transport, arrival.intake, self._link, self.exchange, keep_alive_s, limits, gate.meter, denials
+        )
         self._counter.open(self.relay.answer)
         gate.seats.take(seat, arrival.sitter)
 

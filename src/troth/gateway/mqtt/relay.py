@@ -7,10 +7,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from troth.gateway.denials import Denials
 from troth.gateway.meter import Meter
 from troth.gateway.mqtt.conversation import Conversation
 from troth.gateway.mqtt.ended import Ended
+from troth.gateway.mqtt.pace import Ration, throttle
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link
+from troth.gateway.mqtt.valve import Valve, Why
 from troth.gateway.refusal import Reason
 from troth.limits import KIB, Limits
 from troth.policy.engine import Grant
@@ -32,15 +35,18 @@ class Relay:
     """
 
     __slots__ = (
-        "_broker_slow",
+        "_decider",
         "_exchange",
         "_heard",
+        "_intake",
         "_link_quiet_at_s",
         "_link_used",
         "_meter",
+        "_outflow",
         "_patience_s",
         "_silent_at_s",
         "_slow_since_s",
+        "_supply",
         "_transport",
         "_waiting_bytes_max",
         "link",
@@ -49,15 +55,24 @@ class Relay:
     def __init__(
         self,
         transport: asyncio.Transport,
+        intake: Valve,
         link: Link,
         exchange: Conversation,
         keep_alive_s: int,
         limits: Limits,
         meter: Meter,
+        denials: Denials,
     ) -> None:
+        """`intake` is how `transport` is read from."""
         self._transport = transport
-        self.link = link
+        self._intake = intake
         self._exchange = exchange
+        is_rationed = limits.messages_per_second_max or limits.payload_bytes_max
+        self._decider = Ration(exchange, limits) if is_rationed else exchange
+        self.link = link
+        # Another link may take the place of this one.
+        self._supply = Valve(self)
+        self._outflow = throttle(limits, self._supply, meter, denials, "to-device")
         # One read of the link may come on top of what waits; beyond that, it is the device's own asking that adds up.
         self._waiting_bytes_max = limits.write_queue_bytes_max + max(limits.write_queue_bytes_max, READ_BYTES)
         self._patience_s = keep_alive_s * PATIENCE
@@ -66,20 +81,19 @@ class Relay:
         self._link_used = True
         self._link_quiet_at_s = 0.0
         self._slow_since_s: float | None = None
-        self._broker_slow = False
         self._meter = meter
 
     def from_device(self, packets: list[Packet]) -> Ending | None:
         """Take what the device sent."""
         self._heard = True
-        ending = self._pass(self._exchange.from_device, packets)
+        ending = self._pass(self._decider.from_device, packets)
         if self._slow_since_s is not None and self._transport.get_write_buffer_size() > self._waiting_bytes_max:
             return ending or (Reason.SLOW_READER, "it asks and does not read")
         return ending
 
     def from_broker(self, packets: list[Packet]) -> Ending | None:
         """Take what the broker sent."""
-        ending = self._pass(self._exchange.from_broker, packets)
+        ending = self._pass(self._decider.from_broker, packets)
         if self._exchange.held_back_bytes > self._waiting_bytes_max:
             return ending or (Reason.SLOW_READER, "it is sent much and acknowledges little")
         return ending
@@ -98,26 +112,35 @@ class Relay:
         """The device takes no more since `since_s`: nothing is taken for it from the broker. None: it has caught up."""
         self._slow_since_s = since_s
         if since_s is None:
-            self.link.resume_reading()
+            self._supply.open(Why.OTHER_SIDE)
         else:
-            self.link.pause_reading()
+            self._supply.shut(Why.OTHER_SIDE)
+
+    def pause_reading(self) -> None:
+        """Take no more from the broker until `resume_reading`."""
+        self.link.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take from the broker again."""
+        self.link.resume_reading()
 
     def broker_slow(self, slow: bool) -> None:
         """The broker takes no more: nothing is taken for it from the device."""
-        self._broker_slow = slow
         if slow:
-            self._transport.pause_reading()
+            self._intake.shut(Why.OTHER_SIDE)
         else:
-            self._transport.resume_reading()
+            self._intake.open(Why.OTHER_SIDE)
 
     @property
-    def is_broker_slow(self) -> bool:
-        """Whether nothing is taken from the device because the broker takes no more."""
-        return self._broker_slow
+    def waiting_bytes(self) -> int:
+        """Bytes that wait here for either side."""
+        return self._transport.get_write_buffer_size() + self.link.waiting_bytes + self._exchange.held_back_bytes
 
     def tick(self, now_s: float) -> Ending | None:
         """About a second has passed: find what is dead, and keep the broker from taking the living for dead."""
-        if self._heard or self._broker_slow:
+        if self._outflow is not None:
+            self._outflow.tick(now_s)
+        if self._heard or self._intake.is_shut:
             self._heard = False
             self._silent_at_s = now_s + self._patience_s
         if now_s >= self._silent_at_s:
@@ -155,3 +178,5 @@ class Relay:
             self._meter.sent_bytes += len(data)
             self._transport.write(data)
             out.clear()
+            if self._outflow is not None:
+                self._outflow.passed(len(data))

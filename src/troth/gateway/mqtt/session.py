@@ -19,8 +19,10 @@ from troth.gateway.mqtt.flight import FREE_BYTES, Share
 from troth.gateway.mqtt.gate import Gate
 from troth.gateway.mqtt.live import Arrival, Live
 from troth.gateway.mqtt.opening import open_session
+from troth.gateway.mqtt.pace import throttle
 from troth.gateway.mqtt.relay import Ending
 from troth.gateway.mqtt.states import State, entered
+from troth.gateway.mqtt.valve import Valve, Why
 from troth.gateway.mqtt.voice import farewell, refused
 from troth.gateway.principals import Known
 from troth.gateway.refusal import THEIRS, Reason, Refusal, breach
@@ -47,9 +49,6 @@ log = structlog.get_logger()
 class Session(asyncio.Protocol):
     """What the TLS connection of a door gives plaintext to."""
 
-    _denials: Denials
-    _peer: Peer
-    _share: Share
     _transport: asyncio.Transport
 
     def __init__(self, gate: Gate) -> None:
@@ -86,12 +85,16 @@ class Session(asyncio.Protocol):
         self._peer = Peer(tls.certificate_id, host, port, tls.server_name, tls.version.removeprefix("TLSv"))
         self._denials = Denials(self._gate.report, Who(random_id(), self._peer.address, self._peer.certificate_id))
         self._transport.set_write_buffer_limits(high=min(FREE_BYTES, self._gate.terms.limits.write_queue_bytes_max))
-        self._share = Share(self._gate.flight, self._transport, self._is_broker_slow, self.end)
+        self._intake = Valve(self._transport)
+        self._inflow = throttle(self._gate.terms.limits, self._intake, self._gate.meter, self._denials, "from-device")
+        self._share = Share(self._gate.flight, self._intake, self.end)
         self._gate.roster.enter(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what the device sent."""
         self._gate.meter.received_bytes += len(data)
+        if self._inflow is not None:
+            self._inflow.passed(len(data))
         fault = None
         try:
             packets = self._reader.feed(data)
@@ -137,7 +140,7 @@ class Session(asyncio.Protocol):
         self._early += packets
         self._early_bytes += size
         if self._early_bytes > self._gate.terms.limits.packet_bytes:
-            self._transport.pause_reading()
+            self._intake.shut(Why.EARLY)
 
     def _take_fault(self, fault: StreamFault) -> None:
         # Only a CONNECT can be at fault so that MQTT 3.1.1 has an answer; to MQTT 5 everything has one.
@@ -165,7 +168,7 @@ class Session(asyncio.Protocol):
         gate = self._gate
         self._denials.who = replace(self._denials.who, client_id=connect.client_id)
         opening = open_session(connect, gate.terms, gate.upstream.flavour)
-        arrival = Arrival(self, self, self._peer, self._denials, self._transport)
+        arrival = Arrival(self, self, self._peer, self._denials, self._transport, self._intake)
         self._live = Live(gate, arrival, known, opening)
         self._enter(State.CONNECTING)
         gate.roster.bind(self)
@@ -182,7 +185,7 @@ class Session(asyncio.Protocol):
         self._gate.meter.opened(self._loop.time() - self._began_s)
         self._gate.report.opened(self._denials.who)
         early, self._early = self._early, []
-        self._transport.resume_reading()
+        self._intake.open(Why.EARLY)
         self._obey(live.relay.from_device(early))
 
     # The broker's end.
@@ -202,6 +205,7 @@ class Session(asyncio.Protocol):
         """The broker takes no more for now, or takes it again."""
         if self._state is State.LIVE and self._live is not None:
             self._live.relay.broker_slow(slow)
+            self._note_held()
 
     def broker_gone(self) -> None:
         """The broker has closed: it stopped, or this client id has come again somewhere else."""
@@ -226,6 +230,8 @@ class Session(asyncio.Protocol):
     def tick(self, now_s: float, at: datetime) -> None:
         """About a second has passed."""
         live = self._live
+        if self._inflow is not None:
+            self._inflow.tick(now_s)
         if self._state is State.LIVE and live is not None:
             live.exchange.count(self._gate.report)
             self._denials.tick()
@@ -282,18 +288,11 @@ class Session(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def _is_broker_slow(self) -> bool:
-        return self._live is not None and self._live.relay.is_broker_slow
-
     def _note_held(self) -> None:
         if self._state is State.CLOSED:
             return
-        held = self._reader.pending_bytes + self._transport.get_write_buffer_size()
-        if self._state is not State.LIVE:
-            held += self._early_bytes
-        elif self._live is not None:
-            held += self._live.exchange.held_back_bytes
-        self._share.note(held)
+        live = self._live if self._state is State.LIVE else None
+        self._share.note(self._reader.pending_bytes + (live.relay.waiting_bytes if live else self._early_bytes))
 
     def _enter(self, state: State) -> None:
         self._state = entered(self._state, state)

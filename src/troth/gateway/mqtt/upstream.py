@@ -122,6 +122,11 @@ class Link(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the broker has not yet taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def close(self) -> None:
         """Send what is written and go, without waiting long for a slow broker; the listener hears no more."""
         self._listener = None

@@ -64,6 +64,7 @@ CONNACKS: Final[Mapping[Reason, ReasonCode]] = MappingProxyType(
         Reason.MEMORY_HELD: ReasonCode.QUOTA_EXCEEDED,
         Reason.TOO_MANY_CONNECTIONS: ReasonCode.QUOTA_EXCEEDED,
         Reason.TOO_MANY_ATTEMPTS: ReasonCode.CONNECTION_RATE_EXCEEDED,
+        Reason.CONNECTS_TOO_OFTEN: ReasonCode.CONNECTION_RATE_EXCEEDED,
     }
 )
 """Why a CONNECT of MQTT 5 is refused, in a CONNACK."""

@@ -5,6 +5,7 @@ from functools import partial
 from tests.unit.gateway.mqtt.wires import Wire
 
 from troth.gateway.mqtt.flight import FREE_BYTES, Flight, Share
+from troth.gateway.mqtt.valve import Valve, Why
 from troth.gateway.refusal import Reason
 
 BIG = 2 * FREE_BYTES
@@ -17,11 +18,8 @@ class Sessions:
         self.flight = Flight(3 * BIG)
         self.wires = [Wire() for _ in range(count)]
         self.ended: list[int] = []
-        self.broker_slow = False
-        self.shares = [
-            Share(self.flight, wire, lambda: self.broker_slow, partial(self._end, place))
-            for place, wire in enumerate(self.wires)
-        ]
+        self.valves = [Valve(wire) for wire in self.wires]
+        self.shares = [Share(self.flight, valve, partial(self._end, place)) for place, valve in enumerate(self.valves)]
 
     def _end(self, place: int, reason: Reason) -> None:
         assert reason is Reason.MEMORY_HELD
@@ -68,8 +66,19 @@ def test_a_slow_broker_is_still_waited_for() -> None:
     sessions = Sessions(4)
     for share in sessions.shares:
         share.note(BIG)
-    sessions.broker_slow = True
+    sessions.valves[3].shut(Why.OTHER_SIDE)
     sessions.shares[0].note(0)
+    assert not sessions.reading[3]
+    sessions.valves[3].open(Why.OTHER_SIDE)
+    assert sessions.reading[3]
+
+
+def test_a_broker_that_catches_up_opens_nothing_while_memory_is_short() -> None:
+    sessions = Sessions(4)
+    sessions.valves[3].shut(Why.OTHER_SIDE)
+    for share in sessions.shares:
+        share.note(BIG)
+    sessions.valves[3].open(Why.OTHER_SIDE)
     assert not sessions.reading[3]
 
 

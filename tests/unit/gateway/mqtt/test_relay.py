@@ -9,6 +9,7 @@ from troth.gateway.meter import Meter
 from troth.gateway.mqtt.opening import honoured_keep_alive_s
 from troth.gateway.mqtt.relay import READ_BYTES, Ending, Relay
 from troth.gateway.mqtt.upstream import Link
+from troth.gateway.mqtt.valve import Valve
 from troth.gateway.refusal import Reason
 from troth.limits import DEFAULT, Limits
 from troth.protocols.mqtt import Connect, Packet, Pingreq, Pingresp, Subscribe, Subscription, render
@@ -26,8 +27,9 @@ class Bench:
         link = Link(Nobody(), b"", 1024 * 1024)
         link.connection_made(self.broker)
         self.broker.writes.clear()
-        exchange = Sides(allow("iot:*", "*")).exchange
-        self.relay = Relay(self.device, link, exchange, KEEP_ALIVE_S, LIMITS, Meter())
+        sides = Sides(allow("iot:*", "*"))
+        intake, denials = Valve(self.device), sides.denials
+        self.relay = Relay(self.device, intake, link, sides.exchange, KEEP_ALIVE_S, LIMITS, Meter(), denials)
         self.ends: list[Reason] = []
 
     def from_device(self, packets: list[Packet]) -> None:
