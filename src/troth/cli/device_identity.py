@@ -8,6 +8,7 @@ from troth.device.queue import find_depth
 from troth.device.slot_keys import find_key, open_key
 from troth.device.slots import NAMES, Slot, Slots
 from troth.x509.certificates import certificate_id, serial_text, subject_text
+from troth.x509.times import has_ended
 
 
 def show(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> None:
@@ -48,7 +49,7 @@ def identity_row(identity: Identity, clock: Clock) -> dict[str, object]:
         "key_in": find_key(identity.slot),
         "not_before": certificate.not_valid_before_utc,
         "not_after": certificate.not_valid_after_utc,
-        "expired": clock.now() > certificate.not_valid_after_utc,
+        "expired": has_ended(certificate.not_valid_after_utc, clock.now()),
         "slot": identity.slot.name,
         "unfinished": Slots(identity.path).spare().request_file.exists(),
         "trust": [certificate_id(root) for root in identity.trust],

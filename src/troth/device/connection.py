@@ -19,6 +19,7 @@ from troth.limits import DEVICE_STEP_S_MAX
 from troth.tls import client as tls
 from troth.tls.token_keys import use_token_key
 from troth.x509.certificates import parse_certificate, subject_text
+from troth.x509.times import is_in_time
 
 _WORDS: Final[Mapping[str, tuple[Kind, str, str | None]]] = {
     "unknown-issuer": (
@@ -146,7 +147,7 @@ def require_in_time(connection: tls.Judged, at: datetime | None) -> None:
     """
     for der in tls.verified_chain(connection) if at is not None else ():
         certificate = parse_certificate(der)
-        if at is not None and not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+        if at is not None and not is_in_time(certificate.not_valid_before_utc, certificate.not_valid_after_utc, at):
             raise Fault(
                 Kind.EXPIRED,
                 "a certificate of the home is not valid at the time that its time server tells",

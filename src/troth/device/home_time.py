@@ -14,6 +14,7 @@ from cryptography import x509
 
 from troth.clock import Clock
 from troth.errors import Fault, Kind
+from troth.x509.times import is_in_time
 
 
 class HomeTime:
@@ -48,6 +49,6 @@ class HomeTime:
 
 
 def _require_valid(server: x509.Certificate, at: datetime) -> None:
-    if not server.not_valid_before_utc <= at <= server.not_valid_after_utc:
+    if not is_in_time(server.not_valid_before_utc, server.not_valid_after_utc, at):
         message = "the home's certificate is valid neither by this device's clock nor by its own"
         raise Fault(Kind.EXPIRED, message, detail=f"at {at.isoformat()}")

@@ -12,6 +12,7 @@ from troth.registry.uptake import find_uptake, is_news, record_uptake
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.profiles import Purpose
+from troth.x509.times import is_in_time
 
 
 def note_fetch(db: Database, clock: Clock, certificate_id: str, bundle: TrustBundle, *, held: bool) -> bool:
@@ -29,7 +30,7 @@ def note_fetch(db: Database, clock: Clock, certificate_id: str, bundle: TrustBun
         issuer = find_issuer(connection, row.issuer_id)
         if issuer is None or issuer.purpose is not Purpose.DEVICES or not issuer.is_trusted:
             return False
-        if not row.not_before <= now <= row.not_after:
+        if not is_in_time(row.not_before, row.not_after, now):
             return False
         thing = row.thing
         # Looked at before a change is opened: most fetches are no news.

@@ -15,6 +15,7 @@ from troth.evidence.reading import Reading, looks_signed, parse_reading
 from troth.evidence.window import Window
 from troth.limits import READING_AHEAD_S_MAX
 from troth.x509.algorithms import PublicKey
+from troth.x509.times import is_in_time
 
 ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(seconds=READING_AHEAD_S_MAX)
@@ -111,6 +112,6 @@ def _objection(reading: Reading, signer: Signer, topic: str, received: datetime)
         return Outcome.REVOKED_KEY
     if then is not Standing.IN_FORCE or now is Standing.INACTIVE:
         return Outcome.INACTIVE_KEY
-    if not signer.not_before <= reading.at <= signer.not_after:
+    if not is_in_time(signer.not_before, signer.not_after, reading.at):
         return Outcome.OUTSIDE_VALIDITY
     return Outcome.AHEAD_OF_TIME if reading.at > received + _AHEAD else None

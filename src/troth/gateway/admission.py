@@ -24,6 +24,7 @@ from troth.policy.engine import Grant
 from troth.protocols.mqtt import Connect
 from troth.registry.certificates import CertificateState
 from troth.x509.profiles import Purpose
+from troth.x509.times import has_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _objection(known: Known, now: datetime) -> Reason | None:
         return Reason.CERTIFICATE_INACTIVE
     if now < known.not_before:
         return Reason.CERTIFICATE_NOT_YET_VALID
-    if now > known.not_after:
+    if has_ended(known.not_after, now):
         return Reason.CERTIFICATE_EXPIRED
     if known.purpose is not Purpose.DEVICES:
         return Reason.WRONG_ISSUER

@@ -14,6 +14,7 @@ from troth.registry.certificates import CertificateState, find_certificate
 from troth.registry.issuers import find_issuer
 from troth.x509.certificates import certificate_id, parse_certificate
 from troth.x509.profiles import Purpose
+from troth.x509.times import is_in_time
 
 
 def shown_certificate(extensions: Mapping[str, Any]) -> str:
@@ -41,7 +42,7 @@ def require_operator(connection: Connection, identity: str, now: datetime) -> No
     if row.state is not CertificateState.ACTIVE:
         raise _forbidden(f"certificate {identity} is {row.state.lower()}")
     # A connection may outlive the certificate that opened it.
-    if not row.not_before <= now <= row.not_after:
+    if not is_in_time(row.not_before, row.not_after, now):
         raise _forbidden(f"certificate {identity} is not valid now")
 
 

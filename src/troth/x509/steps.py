@@ -20,6 +20,7 @@ from troth.x509.constraints import names_outside
 from troth.x509.distinguished_names import is_self_issued, same_name
 from troth.x509.profiles import ExtendedUse
 from troth.x509.signed import signature_identifiers
+from troth.x509.times import has_ended
 
 _UNDERSTOOD: Final = frozenset(
     (
@@ -65,7 +66,7 @@ def in_time(certificate: x509.Certificate, at: datetime) -> None:
     """Step 3. RFC 5280, 6.1.3 (a) (2); both ends belong to the window (4.1.2.5)."""
     if at < certificate.not_valid_before_utc:
         raise Refusal(3, Kind.EXPIRED, "the certificate is not yet valid")
-    if at.replace(microsecond=0) > certificate.not_valid_after_utc:
+    if has_ended(certificate.not_valid_after_utc, at):
         raise Refusal(3, Kind.EXPIRED, "the certificate has expired")
 
 

@@ -26,6 +26,7 @@ from troth.registry.profiles import find_profile
 from troth.x509.certificates import certificate_id, find_extension, parse_certificate
 from troth.x509.profiles import Purpose
 from troth.x509.requests import Request
+from troth.x509.times import has_ended
 
 METHOD: Final = "certificate"
 CHANGE_SUBJECT_NAME: Final = ObjectIdentifier("1.3.6.1.5.5.7.7.36")
@@ -136,6 +137,6 @@ def _earlier(connection: Connection, row: CertificateRow, at: datetime, request:
         if intent.state is IntentState.PREPARED:
             return intent.intent_id
         issued = find_certificate(connection, intent.certificate_id or "")
-        if issued is not None and issued.state is CertificateState.ACTIVE and at <= issued.not_after:
+        if issued is not None and issued.state is CertificateState.ACTIVE and not has_ended(issued.not_after, at):
             return intent.intent_id
     return None

@@ -24,6 +24,7 @@ from troth.x509.certificates import certificate_id, parse_certificate
 from troth.x509.profiles import Purpose
 from troth.x509.public_keys import render_public_key
 from troth.x509.requests import Request
+from troth.x509.times import is_in_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class ClaimCertificateWay:
             raise not_proven(f"claim certificate {identity} is not one of this enrollment's")
         if row.state is not CertificateState.ACTIVE:
             raise not_proven(f"claim certificate {identity} is {row.state.lower()}")
-        if not row.not_before <= at <= row.not_after:
+        if not is_in_time(row.not_before, row.not_after, at):
             raise not_proven(f"claim certificate {identity} is not valid now")
         issuer = find_issuer(connection, row.issuer_id)
         if issuer is None or issuer.purpose is not Purpose.DEVICES or not issuer.is_trusted:

@@ -30,6 +30,7 @@ from troth.names import parse_thing_name
 from troth.registry.certificates import find_certificate
 from troth.registry.things import find_thing
 from troth.x509.requests import Request
+from troth.x509.times import has_ended
 
 _WAYS: Final[Mapping[Way, MakesWay]] = {
     Way.TOKEN: TokenWay,
@@ -184,4 +185,4 @@ def _earlier(
 
 def _is_good(connection: Connection, intent: Intent, at: datetime) -> bool:
     row = find_certificate(connection, intent.certificate_id or "")
-    return row is not None and at <= row.not_after
+    return row is not None and not has_ended(row.not_after, at)

@@ -23,6 +23,7 @@ from troth.gateway.principals import Known
 from troth.gateway.refusal import Reason, Refusal
 from troth.policy.actions import Action, request_resource
 from troth.protocols.mqtt import Connack
+from troth.x509.times import has_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,13 @@ class Live:
         "_counter",
         "_forgets",
         "_gate",
+        "_is_accepted",
         "_link",
+        "_not_after",
         "_opening",
         "_parting",
         "_silenced",
         "exchange",
-        "not_after",
         "relay",
     )
 
@@ -63,6 +65,7 @@ class Live:
         self._opening = opening
         self._connect = opening.connect
         self._forgets = False
+        self._is_accepted = False
         self._silenced = False
         self._parting: asyncio.Task[None] | None = None
         denials, connect = arrival.denials, opening.connect
@@ -124,6 +127,7 @@ class Live:
 
     def accept(self, connack: Connack) -> bytes:
         """The broker has said yes; return what the device is told."""
+        self._is_accepted = True
         # What is not needed to decide again is not kept.
         self._connect = remembered(self._connect)
         self._opening = replace(self._opening, connect=self._connect)
@@ -148,6 +152,10 @@ class Live:
         self.relay.regrant(admitted.grant)
         return None
 
+    def is_over(self, at: datetime) -> bool:
+        """Say whether the certificate has expired `at` a time."""
+        return has_ended(self._not_after, at)
+
     def silence_will(self) -> None:
         """Have its will not published, however it ends."""
         self._silenced = True
@@ -170,26 +178,28 @@ class Live:
         self.exchange.count(gate.report)
         self._arrival.denials.tick()
         delay_s = self._will_delay_s(reason)
-        if delay_s:
+        if delay_s is None:
+            # Without a DISCONNECT, unless the device itself sent one.
+            self._link.close()
+        elif delay_s:
             gate.seats.keep_will(seat, self._link, delay_s, self._may_speak)
         else:
-            # Without a DISCONNECT, unless the device itself sent one: its will is the broker's to publish.
-            self._link.close()
+            gate.seats.publish_will(seat, self._link)
         left = self.exchange.left
         # Where the broker has closed, another connection may have the session by now.
         forgets = self._forgets and reason not in {Reason.UPSTREAM_CLOSED, Reason.TAKEN_OVER}
         if forgets or (left is not None and left.properties.session_expiry_s == 0 and self._opening.is_kept):
             gate.seats.forget(seat)
 
-    def _will_delay_s(self, reason: Reason) -> int:
-        """Return how long the will must wait; 0 for one that is due, for none and for one that is forgotten."""
+    def _will_delay_s(self, reason: Reason) -> int | None:
+        """Return how long the will must wait; 0 for one that is due, None for none and for one that is forgotten."""
         left = self.exchange.left
-        if self._connect.will is None or self._silenced or (left is None and reason is Reason.CLIENT_DISCONNECT):
-            return 0
+        if self._connect.will is None or self._silenced or not self._is_accepted:
+            return None
         if left is None:
-            return self._opening.will_delay_s
+            return None if reason is Reason.CLIENT_DISCONNECT else self._opening.will_delay_s
         if not left.reason:
-            return 0
+            return None
         kept_s = left.properties.session_expiry_s
         return self._opening.will_delay_s if kept_s is None else min(self._opening.will_delay_s, kept_s)
 
@@ -206,4 +216,4 @@ class Live:
         denials, thing, is_exclusive = self._arrival.denials, admitted.thing, admitted.is_exclusive
         denials.who = replace(denials.who, thing=thing, client_id=admitted.client_id, is_exclusive=is_exclusive)
         self._admitted = admitted
-        self.not_after: datetime = known.not_after
+        self._not_after: datetime = known.not_after

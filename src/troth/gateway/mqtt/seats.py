@@ -7,6 +7,7 @@ broker of 3.1.1 does when the same client comes with a clean session. Decides no
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -15,7 +16,7 @@ from troth.errors import Fault, Kind
 from troth.gateway.mqtt.upstream import KEEP_ALIVE_S_MIN, Link, Upstream
 from troth.gateway.refusal import Reason
 from troth.keys.randomness import random_id
-from troth.limits import UPSTREAM_WAIT_S_MAX
+from troth.limits import UPSTREAM_LINGER_S_MAX, UPSTREAM_WAIT_S_MAX
 from troth.protocols.mqtt import Connack, Connect, Disconnect, Packet, Pingreq, StreamFault, render
 
 _DISCONNECT: Final = render(Disconnect())
@@ -95,7 +96,8 @@ class Seats:
         self._wills_max = wills_max
         self._sitting: dict[str, Sitter] = {}
         self._wills: dict[str, _Will] = {}
-        self._forgetting: dict[str, asyncio.Task[None]] = {}
+        self._parting: dict[str, asyncio.Task[None]] = {}
+        """What the broker still does for ended sessions: the next one of the seat waits for that."""
         self._looking: asyncio.Task[bool] | None = None
 
     def take(self, seat: str, sitter: Sitter) -> None:
@@ -121,10 +123,11 @@ class Seats:
             _cancel(will.task)
             if resumes:
                 will.link.write(_DISCONNECT)
-            will.link.close()
-        forgetting = self._forgetting.get(seat)
-        if forgetting is not None:
-            await asyncio.wait({forgetting})
+                will.link.close()
+            else:
+                self.publish_will(seat, will.link)
+        while (parting := self._parting.get(seat)) is not None:
+            await asyncio.wait({parting})
 
     async def visit(self, seat: str, *, clean: bool) -> bool:
         """Open the session of a seat and leave it again; say whether the broker had one. Raises `Fault` (unavailable).
@@ -163,9 +166,35 @@ class Seats:
 
     def forget(self, seat: str) -> None:
         """Have the broker forget the session of a seat, soon."""
-        if seat not in self._forgetting and seat not in self._sitting:
-            task = self._forgetting[seat] = asyncio.get_running_loop().create_task(self._forget(seat))
-            task.add_done_callback(lambda _: self._forgetting.pop(seat, None))
+        if seat not in self._sitting:
+            self._part(seat, partial(self._forget, seat))
+
+    def publish_will(self, seat: str, link: Link) -> None:
+        """Leave the broker as if cut off, so that it publishes the will of `link`.
+
+        The next of this seat waits for that: one that comes before the broker has seen the first go would, with NATS,
+        have the will dropped.
+        """
+        visitor = Visitor()
+        link.hand_over(visitor)
+        if link.finish():
+            self._part(seat, partial(self._see_off, link, visitor))
+        else:
+            link.close()
+
+    def _part(self, seat: str, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(_after(self._parting.get(seat), work))
+        self._parting[seat] = task
+        task.add_done_callback(lambda done: self._parting.pop(seat) if self._parting.get(seat) is done else None)
+
+    async def _see_off(self, link: Link, visitor: Visitor) -> None:
+        try:
+            async with asyncio.timeout(UPSTREAM_LINGER_S_MAX):
+                await visitor.gone()
+        except TimeoutError:
+            log.warning("session.will_uncertain", reason="the broker does not close")
+        finally:
+            link.close()
 
     async def _forget(self, seat: str) -> None:
         try:
@@ -190,11 +219,14 @@ class Seats:
             # The broker is not to take us for dead before.
             await asyncio.sleep(min(left_s, _PING_S))
             will.link.write(_PING)
-        if not await may_speak():
-            will.link.write(_DISCONNECT)
+        speaks = await may_speak()
         if self._wills.get(seat) is will:
             del self._wills[seat]
-        will.link.close()
+        if speaks:
+            self.publish_will(seat, will.link)
+        else:
+            will.link.write(_DISCONNECT)
+            will.link.close()
 
     def close(self) -> None:
         """The worker stops: wills that wait are due."""
@@ -202,8 +234,14 @@ class Seats:
             _cancel(will.task)
             will.link.close()
         self._wills.clear()
-        for task in self._forgetting.values():
+        for task in self._parting.values():
             task.cancel()
+
+
+async def _after(before: asyncio.Task[None] | None, work: Callable[[], Awaitable[None]]) -> None:
+    if before is not None:
+        await asyncio.wait({before})
+    await work()
 
 
 def _cancel(task: asyncio.Task[None] | None) -> None:

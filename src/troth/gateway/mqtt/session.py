@@ -235,7 +235,7 @@ class Session(asyncio.Protocol):
         if self._state is State.LIVE and live is not None:
             live.exchange.count(self._gate.report)
             self._denials.tick()
-            if at > live.not_after:
+            if live.is_over(at):
                 self.end(Reason.CERTIFICATE_EXPIRED)
             else:
                 self._obey(live.relay.tick(now_s))

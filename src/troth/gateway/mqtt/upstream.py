@@ -127,6 +127,18 @@ class Link(asyncio.Protocol):
         """Bytes that the broker has not yet taken."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
+    def finish(self) -> bool:
+        """Say that no more comes, without a DISCONNECT; return whether the broker has yet to close for its part."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        if self._transport.can_write_eof():
+            self._transport.resume_reading()
+            self._transport.write_eof()
+        else:
+            # By TLS, a close waits for the other's.
+            self._transport.close()
+        return True
+
     def close(self) -> None:
         """Send what is written and go, without waiting long for a slow broker; the listener hears no more."""
         self._listener = None
