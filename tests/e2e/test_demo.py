@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,7 +51,7 @@ REFUSALS = {
 FAKE_HOMES = [case_id for case_id in REFUSALS if case_id.startswith("fake-home-")]
 AT_THE_GATEWAY = [case_id for case_id in REFUSALS if case_id not in {*FAKE_HOMES, "no-clock"}]
 FISH_TANK = [case_id for case_id in REFUSALS if case_id.startswith("fish-tank-")]
-ORDER = ["enroll", "phone-home", *REFUSALS, "re-enrolled-same-thing", "renewed-while-running"]
+ORDER = ["enroll", "phone-home", *REFUSALS, "re-enrolled-same-thing", "renewed-while-running", "key-cannot-be-copied"]
 
 ALLOW_ALL = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
 DENY_THE_THERMOSTAT = {
@@ -121,7 +122,9 @@ def test_every_case_comes_out_as_expected_at_both_ends(tmp_path: Path) -> None:
         check_fake_home(cases[case_id])
     for case_id in AT_THE_GATEWAY:
         check_gateway(cases[case_id])
-    assert re.search(rf"case +expected +observed +ok.*{ORDER[-1]} .*22 of 22 cases", done.stdout, re.DOTALL)
+    assert re.search(
+        rf"case +expected +observed +ok.*{ORDER[-1]} .*{len(ORDER)} of {len(ORDER)} cases", done.stdout, re.DOTALL
+    )
     assert done.stderr == ""
     assert list(folder.iterdir()) == []
     assert processes_of(folder) == []
@@ -145,6 +148,18 @@ def check_the_honest(cases: Mapping[str, Any]) -> None:
     assert renewed["observed"]["home"] == "received 20 of 20, in order"
     assert renewed["evidence"]["certificates"]["before"] == certificates["after"]
     assert "switching" in renewed["evidence"]["agent"]
+    check_the_thief(cases["key-cannot-be-copied"])
+
+
+def check_the_thief(case: Mapping[str, Any]) -> None:
+    has_token = shutil.which("softhsm2-util") is not None
+    assert case["observed"] == {
+        "key in a file": "found, and its copy is let in",
+        "agent's memory": "found",
+        "key in a token": "refused" if has_token else "no SoftHSM here",
+        "careless twin": "given away" if has_token else "no SoftHSM here",
+    }
+    assert case["evidence"]["file"].endswith("/key.pem")
 
 
 def check_fake_home(case: Mapping[str, Any]) -> None:

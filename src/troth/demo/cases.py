@@ -4,11 +4,19 @@ Knows nobody who plays.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 LET_IN: Final = "let in"
 RECEIVED: Final = "received"
+FOUND: Final = "found"
+COPIED: Final = "found, and its copy is let in"
+HAD: Final = "had"
+"""What became of a key that somebody tried to get at; any other word says why he did not."""
+REFUSED: Final = "refused"
+GIVEN_AWAY: Final = "given away"
+NO_TOKEN: Final = "no SoftHSM here"
+NO_LOOK: Final = "may not be looked into here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,8 @@ class Case:
     why: str
     """What there is to learn from it."""
     expected: Mapping[str, str]
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """What may be seen instead, where this machine lacks what that part of the case is played with."""
 
 
 def _at_the_gateway(case_id: str, story: str, why: str, impostor: str, gateway: str) -> Case:
@@ -192,5 +202,17 @@ CASES: Final[tuple[Case, ...]] = (
             "registry": "thermostat INACTIVE, thermostat ACTIVE",
             "home": f"{RECEIVED} 20 of 20, in order",
         },
+    ),
+    Case(
+        "key-cannot-be-copied",
+        "a thief in the thermostat's account looks for its key, in its files and in its agent; then he tries a token",
+        "Who can read the key is the device until that is revoked. A key belongs where nobody can read it.",
+        {
+            "key in a file": COPIED,
+            "agent's memory": FOUND,
+            "key in a token": REFUSED,
+            "careless twin": GIVEN_AWAY,
+        },
+        {"agent's memory": NO_LOOK, "key in a token": NO_TOKEN, "careless twin": NO_TOKEN},
     ),
 )

@@ -30,16 +30,22 @@ class Outcome:
     seen: Seen
 
     @property
+    def expected(self) -> Mapping[str, str]:
+        """What had to be seen on this machine."""
+        lacking = {who: word for who, word in self.case.lacking.items() if self.seen.observed.get(who) == word}
+        return {**self.case.expected, **lacking}
+
+    @property
     def ok(self) -> bool:
         """Whether everybody said exactly what was expected."""
-        return dict(self.seen.observed) == dict(self.case.expected)
+        return dict(self.seen.observed) == dict(self.expected)
 
     def report(self) -> dict[str, Any]:
         """Return it as the report has it."""
         return {
             "id": self.case.case_id,
             "story": self.case.story,
-            "expected": dict(self.case.expected),
+            "expected": dict(self.expected),
             "observed": dict(self.seen.observed),
             "ok": self.ok,
             "evidence": dict(self.seen.evidence),
@@ -65,7 +71,7 @@ class Ledger:
             seen = Seen({FAILED: str(error)}, {"detail": getattr(error, "detail", None)})
         outcome = Outcome(due, seen)
         self.outcomes.append(outcome)
-        self._narrator.verdict(due.expected, seen.observed, seen.connection, due.why, ok=outcome.ok)
+        self._narrator.verdict(outcome.expected, seen.observed, seen.connection, due.why, ok=outcome.ok)
 
     def abandon(self, why: str) -> None:
         """Take down that the cases that are left could not be played."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from troth.clock import Clock, SystemClock
 from troth.demo.acts import (
     at_the_door,
+    copying,
     enrolling,
     fake_homes,
     fish_tank,
@@ -52,7 +53,7 @@ def play(quiet: bool) -> dict[str, Any]:
             narrator.trouble(str(fault), [fault.detail] if fault.detail else [])
             ledger.abandon(str(fault))
     outcomes = ledger.outcomes
-    narrator.table((each.case.case_id, each.case.expected, each.seen.observed, each.ok) for each in outcomes)
+    narrator.table((each.case.case_id, each.expected, each.seen.observed, each.ok) for each in outcomes)
     good = sum(each.ok for each in outcomes)
     narrator.say(f"{good} of {len(outcomes)} cases as they must be, in {(clock.now() - began).total_seconds():.0f} s")
     return {"ok": good == len(outcomes), "cases": [each.report() for each in outcomes]}
@@ -74,6 +75,7 @@ def _perform(folder: Path, narrator: Narrator, ledger: Ledger, clock: Clock) -> 
                 signing.play(stage, service)
                 revoking.play(stage, service)
                 renewing.play(stage, service)
+                copying.play(stage, service)
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 import pkcs11
 import pytest
-from tests.fixtures.key_thief import HAD, attempts, careless_key, steal
 from tests.fixtures.softhsm import LABEL, PIN, SoftHSM, softhsm
 
+from troth.demo.cases import HAD
+from troth.demo.token_thief import attempts, careless_key, steal
 from troth.keys.pkcs11.uri import parse_token_uri
 from troth.x509.algorithms import KeyAlgorithm
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pkcs11
-from tests.fixtures.key_thief import steal
 
 from troth.clock import SystemClock
+from troth.demo.token_thief import steal
 from troth.device.endpoint import Address, Endpoint
 from troth.device.enroll import Wanted, enroll
 from troth.device.identity import read_chain
