@@ -245,6 +245,9 @@ TOPICS_JUDGED_MAX: Final = 256
 """Topics of one connection that are remembered as good for the broker."""
 DENIALS_LOGGED_PER_SECOND_MAX: Final = 20
 """Denials of one connection that are logged one by one; the others are counted."""
+REFUSALS_TOLD_AT_ONCE_MAX: Final = 100
+"""Failed handshakes and refused connections of one worker that are logged and listed in one batch of its report, of
+which there are four a second at most; the others are counted."""
 REPORT_ROWS_MAX: Final = 10_000
 """Decisions of one worker that wait for the database; the oldest are dropped first."""
 CLIENT_IDS_WATCHED_MAX: Final = 20_000
@@ -309,6 +312,16 @@ DEVICE_QUEUE_ATTEMPTS_MAX: Final = 5
 """Times in a row that the home may end the connection on a reading that is sent alone before it is set aside."""
 DEVICE_SET_ASIDE_MAX: Final = 1000
 """Readings set aside that are kept; the oldest go first."""
+NEIGHBOUR_LIFE_S_MAX: Final = 2 * 86_400
+"""Longest life of a certificate that a device takes from its neighbour: nobody is asked whether it was revoked."""
+NEIGHBOURS_AT_ONCE_MAX: Final = 16
+"""Connections that a device which listens for its neighbours holds at a time."""
+NEIGHBOUR_STEP_S_MAX: Final = 10.0
+"""Longest wait for a neighbour's handshake, and for its answer."""
+NEIGHBOUR_IDLE_S_MAX: Final = 300.0
+"""Longest silence of a neighbour that was let in."""
+NEIGHBOUR_LINE_BYTES_MAX: Final = 64 * KIB
+"""Bytes of a line between neighbours, its end included."""
 
 
 @dataclass(frozen=True, slots=True)

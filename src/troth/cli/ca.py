@@ -27,7 +27,7 @@ app = typer.Typer()
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The CA's name, such as devices-1, or its id.")]
 LineArgument = Annotated[
     str,
-    typer.Argument(metavar="PURPOSE", help="root, devices, servers, operators, peers, or the name of a further CA."),
+    typer.Argument(metavar="PURPOSE", help="root, devices, servers, operators, peers, or a further CA's name."),
 ]
 
 
@@ -98,7 +98,7 @@ def create(
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a further issuing CA beside the one of its purpose, or the first for peers. The root's key must be at hand."""
+    """Make a further issuing CA beside the one of its purpose, or the one for peers. The root's key must be at hand."""
     with at_work(home, passphrase_file, why) as ceremonies:
         made = ceremonies.create(purpose, name, key)
     chosen = f'; a profile chooses it with issuer_name = "{made.line}"' if name else ""

@@ -1,7 +1,8 @@
 """A device that runs for years unattended: identity kept alive, one connection kept up, readings sent from the disk.
 
-Three tasks that know little of each other: `keeper` renews and asks the home, `connector` holds the connection,
-`sender` empties the queue by it. Everything that must survive is on the disk before it counts.
+Tasks that know little of each other: `keeper` renews and asks the home, `connector` holds the connection, `sender`
+empties the queue by it, `peer` keeps good what neighbours are shown. Everything that must survive is on the disk before
+it counts.
 """
 
 import asyncio
@@ -15,12 +16,13 @@ from troth.device.events import Event, Tell, reason
 from troth.device.identity import open_identity
 from troth.device.keeper import Keeper
 from troth.device.network import INTERNET, Network
+from troth.device.peer import Looked, PeerKeeper
 from troth.device.queue import Queue
 from troth.device.schedule import back_off_s
 from troth.device.sender import Sender
 from troth.errors import Fault, Kind
 from troth.keys.randomness import random_below
-from troth.limits import DEVICE_RETRY_S_MAX
+from troth.limits import DEVICE_LOOK_S_MAX, DEVICE_RETRY_S_MAX
 
 KEEP_ALIVE_S: Final = 60
 _PARTS: Final = 1 << 32
@@ -57,6 +59,7 @@ class Agent:
             path, tell, draw, changing, client_id=client_id, keep_alive_s=keep_alive_s, network=network
         )
         self.connector.want(filters, 1)
+        self._peer = PeerKeeper(path, clock, draw, network)
         self.keeper = Keeper(path, clock, tell, draw, changing, self.connector.credential_changed, network)
 
     async def run(self) -> None:
@@ -69,6 +72,7 @@ class Agent:
             asyncio.create_task(self.connector.run()),
             asyncio.create_task(self.keeper.run()),
             asyncio.create_task(self._send()),
+            asyncio.create_task(self._keep_peer()),
         ]
         try:
             await asyncio.gather(*tasks)
@@ -76,6 +80,13 @@ class Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_peer(self) -> None:
+        while True:
+            looked = await asyncio.to_thread(self._peer.look) if self._peer.is_needed else Looked(DEVICE_LOOK_S_MAX)
+            if looked.event is not None:
+                self._tell(looked.event, **looked.fields)
+            await asyncio.sleep(looked.wait_s)
 
     async def _send(self) -> None:
         failures = 0

@@ -23,11 +23,13 @@ from troth.limits import EST_CERTIFICATES_BYTES_MAX, PROBLEM_BYTES_MAX, RETRY_AF
 from troth.protocols import problem
 from troth.protocols.est import (
     CACERTS_PATH,
+    PATH,
     RENEWAL_INFO_PATH,
     REQUEST_TYPE,
     SIMPLEENROLL_PATH,
     SIMPLEREENROLL_PATH,
     Credentials,
+    Operation,
     parse_certificates,
     render_body,
     render_credentials,
@@ -104,6 +106,15 @@ class ESTServer:
         """
         headers = {"Authorization": render_credentials(Credentials(thing, token)), **_POSTED}
         return parse_certificates(self._exchange("POST", SIMPLEENROLL_PATH, headers, render_body(request)))
+
+    def further_enroll(self, request: bytes, own: Credential, label: str) -> tuple[x509.Certificate, ...]:
+        """Send a request in DER as who we are to the enrollment `label` and return what came back, unchecked.
+
+        That is a further certificate, and the one of `own` stays as it is (3.2.2, 4.2.1). Raises `Fault` as
+        `simple_enroll` does.
+        """
+        path = f"{PATH}/{label}/{Operation.SIMPLEENROLL}"
+        return parse_certificates(self._exchange("POST", path, _POSTED, render_body(request), own))
 
     def simple_reenroll(self, request: bytes, own: Credential) -> tuple[x509.Certificate, ...]:
         """Send a request in DER as who we are and return what came back, unchecked: the renewed certificate (4.2.2).

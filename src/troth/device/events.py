@@ -28,6 +28,14 @@ class Event(StrEnum):
     SET_ASIDE = "set-aside"
     """The home ends the connection whenever it is sent this reading: it is out of the way of the others."""
     MESSAGE = "message"
+    NEIGHBOUR_IN = "neighbour-in"
+    """Another device has proven who it is, and is expected."""
+    NEIGHBOUR_GONE = "neighbour-gone"
+    NEIGHBOUR_REFUSED = "neighbour-refused"
+    """Somebody came who is no neighbour, or to whom this device is none."""
+    PEER_RENEWED = "peer-renewed"
+    """There is another certificate to show to neighbours."""
+    PEER_NOT_RENEWED = "peer-not-renewed"
     QUEUE_BROKEN = "queue-broken"
 
 

@@ -21,9 +21,12 @@ from troth.journal.change import Change, change
 from troth.limits import RENEWAL_UNUSED_S_MAX, RENEWALS_PER_HOUR_MAX
 from troth.registry.certificates import CertificateRow, CertificateState, find_certificate
 from troth.registry.inventory import Search, all_certificates
+from troth.registry.issuers import list_issuers
 from troth.registry.states import supersede
 from troth.store.connect import Database
 from troth.store.read import read
+from troth.x509.profiles import Purpose
+from troth.x509.times import has_ended, is_in_time
 
 RENEWAL_ENDED: Final = "renewal.ended"
 RENEWAL_POSTPONED: Final = "renewal.postponed"
@@ -126,7 +129,7 @@ def sweep_unused(change: Change) -> bool:
     rows = change.execute(due.limit(SWEPT_PER_CHANGE_MAX).with_for_update()).all()
     for renewal, intent in _with_intents(change.connection, rows):
         row = _certificate(change.connection, intent)
-        if row is None or row.state is not CertificateState.ACTIVE or row.not_after < change.at:
+        if row is None or row.state is not CertificateState.ACTIVE or has_ended(row.not_after, change.at):
             _let_go(change, renewal, intent, Outcome.VOID, by=renewal.predecessor_id)
             continue
         other = _another_working(change, row)
@@ -143,8 +146,10 @@ def sweep_unused(change: Change) -> bool:
 def _another_working(change: Change, row: CertificateRow) -> CertificateRow | None:
     """Return another certificate that lets the thing in now, if there is one."""
     held = all_certificates(change.connection, Search(thing=row.thing, state=CertificateState.ACTIVE))
-    others = (each for each in held if each.certificate_id != row.certificate_id)
-    return next((each for each in others if each.not_before <= change.at <= each.not_after), None)
+    doors = {issuer.issuer_id for issuer in list_issuers(change.connection) if issuer.purpose is Purpose.DEVICES}
+    # One for peers lets it in nowhere here.
+    others = (each for each in held if each.certificate_id != row.certificate_id and each.issuer_id in doors)
+    return next((each for each in others if is_in_time(each.not_before, each.not_after, change.at)), None)
 
 
 def _let_go(change: Change, renewal: Renewal, intent: Intent | None, outcome: Outcome, *, by: str) -> None:

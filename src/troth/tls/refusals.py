@@ -29,6 +29,7 @@ _REASONS: Final[dict[str, str]] = {
     "UNSUPPORTED_PROTOCOL": "no-shared-protocol",
     "NO_PROTOCOLS_AVAILABLE": "no-shared-protocol",
     "UNEXPECTED_EOF_WHILE_READING": "closed",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no-certificate",
 }
 # "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)": how Python words what it has no constant for.
 _UNNAMED: Final = re.compile(r"\] (.+?) \(_ssl\.c")
@@ -39,7 +40,8 @@ class Refusal:
     """Who refused and why.
 
     `word` is one of ``unknown-issuer``, ``self-signed``, ``wrong-name``, ``expired``, ``not-yet-valid``,
-    ``wrong-purpose``, ``bad-signature``, ``untrusted``: we refused the server; ``alert:`` and a name of RFC 8446: the
+    ``wrong-purpose``, ``bad-signature``, ``untrusted``: we refused the server (a neighbour, too, and then also for
+    ``no-certificate``); ``alert:`` and a name of RFC 8446: the
     server refused us; ``closed``, ``reset``, ``timeout``, ``unreachable``, ``not-tls``, ``no-shared-protocol``,
     ``other``: there was nobody to refuse, or no reason was given.
     """

@@ -36,7 +36,7 @@ _HOST_LABEL: Final = re.compile(_DNS_LABEL, re.ASCII)
 _DNS_NAME: Final = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*", re.IGNORECASE | re.ASCII)
 
 THINGS_DOMAIN: Final = "troth.alt"
-"""Below it things have names as hosts do. No host has one there: ``.alt`` is kept for names outside of DNS (RFC 9476)."""
+"""Below it things have names as hosts do, and no host has one: ``.alt`` is for what is outside of DNS (RFC 9476)."""
 _HASHED: Final = "hashed"
 _HASHED_CHARS: Final = 40
 
