@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from troth.authority.ceremony import Ceremony
 from troth.authority.derive import read_profile
 from troth.authority.door import Door
+from troth.authority.graces import counted_from, longest_grace
 from troth.authority.hierarchy import open_keys
 from troth.authority.issuer_intents import CEREMONY
 from troth.authority.rollover import in_force, obstacles, roll_over, younger
@@ -160,7 +161,7 @@ def _old_trust(connection: Connection, copy: Ceremony, plan: Plan, real: Mapping
     chain = _server_chain(copy, plan)
     with read(copy.db) as rehearsed:
         issuers = {issuer.issuer_id: issuer for issuer in list_issuers(rehearsed)}
-    held = count_roots(connection, copy.clock.now())
+    held = count_roots(connection, copy.clock.now() - longest_grace(connection))
     # Of whom nothing is known holds what was in force when it came: any root that is there.
     unknown = held.pop(None, 0)
     found = []
@@ -192,9 +193,12 @@ def _fleet(connection: Connection, plan: Plan, old: Issuer, now: datetime) -> li
         found.append(Finding(Weight.NOTE, "outlived", f"the last certificate of {old.name} expires on {end:%Y-%m-%d}"))
     if plan.retire_in is not None:
         at = now + plan.retire_in
-        left = count_dependents(connection, at, old.issuer_id, younger(connection, old))
+        since = counted_from(connection, old, at)
+        left = count_dependents(connection, since, old.issuer_id, younger(connection, old))
         if left:
-            words = f"{left} certificates of {old.name} would outlive its retirement on {at:%Y-%m-%d}"
+            words = (
+                f"{left} certificates of {old.name} would be good, or within their grace, when it goes on {at:%Y-%m-%d}"
+            )
             found.append(Finding(Weight.BREAKS, "outlived", words))
     return found
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from troth.authority.ceremony import Ceremony, opened_key
 from troth.authority.generation import Generation, parse_line
+from troth.authority.graces import counted_from
 from troth.authority.hierarchy import FOR_THINGS
 from troth.errors import Fault, Kind
 from troth.journal.change import Change, change
@@ -132,22 +133,26 @@ def bring_into_force(change: Change, issuer: Issuer) -> Issuer:
 
 
 def obstacles(connection: Connection, issuer: Issuer, now: datetime) -> tuple[str, ...]:
-    """Return what would be lost if nothing that `issuer` has signed were taken any more, in words."""
+    """Return what would be lost if nothing that `issuer` has signed were taken any more, in words.
+
+    A device that is away counts for as long as it may still renew with what it has.
+    """
     issuers = list_issuers(connection)
+    since = counted_from(connection, issuer, now)
     found: list[str] = []
     if issuer.purpose is Purpose.ROOT:
         below = [each.name for each in issuers if each.parent_id == issuer.issuer_id and each.is_trusted]
         if below:
             found.append(f"it has certified {', '.join(below)}, which are not retired")
-        counts = count_uptake(connection, now, _younger_of(issuers, issuer))
+        counts = count_uptake(connection, since, _younger_of(issuers, issuer))
         waiting = counts[UptakeState.TOLD] + counts[UptakeState.BEHIND]
         if is_root(issuer) and waiting:
             found.append(f"{waiting} of {sum(counts.values())} devices have not shown that they hold a younger root")
         return tuple(found)
-    dependents = count_dependents(connection, now, issuer.issuer_id, _younger_of(issuers, issuer))
+    dependents = count_dependents(connection, since, issuer.issuer_id, _younger_of(issuers, issuer))
     if dependents:
         what = "devices" if issuer.purpose is Purpose.DEVICES else issuer.purpose.value
-        found.append(f"{dependents} {what} have good certificates of it, and none of a younger CA")
+        found.append(f"{dependents} {what} have certificates of it to renew, and none of a younger CA")
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from troth.authority.graces import counted_from
 from troth.authority.overview import overview
 from troth.authority.rollover import in_force, obstacles, younger
 from troth.cli.ca_carry import import_, request, sign
@@ -148,19 +149,20 @@ def uptake(
         issuer = get_issuer_named(connection, name) if name else in_force(connection, Purpose.ROOT.value)
         # Of a root that signs, the question is who holds it; of one that is to go, who holds a younger one.
         successors = [issuer.issuer_id] if name is None else younger(connection, issuer)
+        since = counted_from(connection, issuer, now)
         value: dict[str, object] = {"ca": issuer.name, "state": issuer.state.value}
         if issuer.purpose is Purpose.ROOT:
-            counts = count_uptake(connection, now, successors)
+            counts = count_uptake(connection, since, successors)
             value["counts"] = {state.value.lower(): count for state, count in counts.items()}
             laggards = [
                 {"who": each.thing, "state": each.state.value.lower()}
-                for each in list_behind(connection, now, successors, limit=limit)
+                for each in list_behind(connection, since, successors, limit=limit)
             ]
         else:
-            count = count_dependents(connection, now, issuer.issuer_id, successors)
+            count = count_dependents(connection, since, issuer.issuer_id, successors)
             value["counts"] = {"behind": count}
             value["last_expiry"] = last_expiry(connection, now, issuer.issuer_id)
-            found = list_dependents(connection, now, issuer.issuer_id, successors, limit)
+            found = list_dependents(connection, since, issuer.issuer_id, successors, limit)
             laggards = [{"who": each, "state": "behind"} for each in found]
         value["laggards"] = laggards
         value["obstacles"] = list(obstacles(connection, issuer, now)) if name else []

@@ -303,6 +303,20 @@ def test_what_signs_is_not_retired(authority: TestAuthority, ceremony: Ceremony)
     assert caught.value.hint == "roll it over first: troth ca rollover devices"
 
 
+def test_retirement_waits_for_who_is_away_and_may_still_renew(authority: TestAuthority, ceremony: Ceremony) -> None:
+    authority.device("lamp-1", at=authority.clock.now() - timedelta(days=100))
+    new = over(ceremony, "root")
+    over(ceremony, "devices")
+    for name, obstacle in (("devices-1", "1 devices have certificates"), ("root-1", "1 of 1 devices have not shown")):
+        with pytest.raises(Fault) as caught:
+            retire(ceremony, name)
+        assert obstacle in "".join(part.message for part in caught.value.parts)
+    # As it comes back, it renews, and learns of the new root.
+    device(authority, "lamp-1")
+    hold(authority, "lamp-1", new)
+    assert retire(ceremony, "devices-1").state is IssuerState.RETIRED
+
+
 def test_an_expired_certificate_keeps_nobody_waiting(authority: TestAuthority, ceremony: Ceremony) -> None:
     authority.device("lamp-1", at=authority.clock.now() - timedelta(days=200))
     over(ceremony, "devices")

@@ -8,10 +8,9 @@ from datetime import timedelta
 
 from cryptography import x509
 
-from troth.authority.derive import read_profile
+from troth.authority.graces import longest_grace
 from troth.clock import Clock
 from troth.journal.record import Entry
-from troth.registry.profiles import list_profiles
 from troth.store.connect import Database
 from troth.store.read import read
 
@@ -26,12 +25,8 @@ class Grace:
 
     def load(self) -> None:
         """Read it. Blocks. Raises `Fault` (unavailable)."""
-        longest, after = timedelta(0), None
         with read(self._db) as connection:
-            while page := list_profiles(connection, after):
-                longest = max(longest, *(read_profile(each.document).grace for each in page))
-                after = page[-1].name
-        self.longest = longest
+            self.longest = longest_grace(connection)
 
     def admits(self, certificate: x509.Certificate) -> bool:
         """Say whether a certificate that has expired may still be one within its grace."""
