@@ -3,12 +3,17 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.e2e.test_device import UNAVAILABLE, Device
 from tests.fixtures.platform import environment
 from tests.fixtures.story import Story
+
+from troth.clock import SystemClock
+from troth.device.queue import Queue
+from troth.evidence.reading import parse_reading
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("faketime", "openssl", "curl", "mosquitto_pub", "mosquitto_sub")]
 
@@ -49,13 +54,18 @@ def test_with_a_trusted_time_no_clock_is_needed_at_all(embedded: Story, tmp_path
     token = embedded.estate.token(device.thing).encode()
     servers = ("--time-servers", str(embedded.platform.home / "time.json"))
     reading = ("device", "publish", "--topic", f"home/{device.thing}/reading", "--message", "21.5")
-    steps = ((*device.enroll, *servers), ("device", "renew"), reading, ("device", "renew"))
+    signed = (*reading, "--signed", "--queue")
+    steps = ((*device.enroll, *servers), ("device", "renew"), reading, signed, ("device", "renew"))
     for words in steps:
         done = at(NO_CLOCK[clock], device, *words, stdin=token)
         assert done.returncode == 0, done.stderr.decode()
         assert b"clock is wrong" not in done.stderr
     shown = device.answer("device", "show")
     assert shown["time_servers"] == [f"localhost:{embedded.platform.address('time')[1]}"]
+    # What it signed tells the true time, too.
+    with Queue(Path(device.environment["TROTH_IDENTITY"])) as queue:
+        (queued,) = queue.waiting(2)
+    assert abs(SystemClock().now() - parse_reading(queued.payload).reading.at) < timedelta(minutes=2)
 
 
 def test_without_a_trusted_time_nothing_is_sent(embedded: Story, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from troth.device.connection import ConnectionFault
 from troth.device.identity import Identity, open_identity
 from troth.device.mqtt import Client, connect
 from troth.device.queue import Queue, Seal
+from troth.device.reading_time import ReadingTime
 from troth.device.readings import send_waiting, signing
 from troth.device.waiting import Wait
 from troth.errors import Fault, Kind
@@ -59,7 +60,8 @@ def publish(
     opened = open_identity(identity)
     if queue:
         with Queue(opened.path) as waiting:
-            _queue(waiting, topic, payload, retain=retain, seal=_seal(opened, signed), as_json=as_json)
+            at = ReadingTime.of(opened, SystemClock()).find()
+            _queue(waiting, at, topic, payload, retain=retain, seal=_seal(opened, signed), as_json=as_json)
         return
     if signed:
         _publish_signed(opened, topic, payload, retain=retain, client_id=client_id, as_json=as_json)
@@ -109,7 +111,8 @@ def _publish_signed(
 ) -> None:
     """Put it behind what waits, and send all of that: readings come in the order of their numbers, or not at all."""
     with Queue(opened.path) as waiting:
-        reading = waiting.add(topic, payload, SystemClock().now(), retain=retain, seal=signing(opened.path))
+        at = ReadingTime.of(opened, SystemClock()).now()
+        reading = waiting.add(topic, payload, at, retain=retain, seal=signing(opened.path))
         with connect(opened, SystemClock(), client_id=client_id) as client:
             try:
                 sent = send_waiting(waiting, client, reading.sequence)
@@ -129,14 +132,16 @@ def _queue_lines(identity: Path, topic: str, *, retain: bool, queue: bool, signe
     if not queue:
         raise Fault(Kind.MALFORMED, "lines can be queued, and not sent at once", hint="add --queue")
     opened = open_identity(identity)
-    seal = _seal(opened, signed)
+    seal, clock = _seal(opened, signed), ReadingTime.of(opened, SystemClock())
     with Queue(opened.path) as waiting:
         while line := sys.stdin.buffer.readline(DEFAULT.packet_bytes):
-            _queue(waiting, topic, line.removesuffix(b"\n"), retain=retain, seal=seal, as_json=as_json)
+            _queue(waiting, clock.find(), topic, line.removesuffix(b"\n"), retain=retain, seal=seal, as_json=as_json)
 
 
-def _queue(waiting: Queue, topic: str, payload: bytes, *, retain: bool, seal: Seal | None, as_json: bool) -> None:
-    reading = waiting.add(topic, payload, SystemClock().now(), retain=retain, seal=seal)
+def _queue(
+    waiting: Queue, at: datetime | None, topic: str, payload: bytes, *, retain: bool, seal: Seal | None, as_json: bool
+) -> None:
+    reading = waiting.add(topic, payload, at, retain=retain, seal=seal)
     value = {"topic": topic, "bytes": len(payload), "retain": retain, "sequence": reading.sequence}
     answer(value, f"queued {len(payload)} bytes to {topic} as number {reading.sequence}", as_json=as_json)
 

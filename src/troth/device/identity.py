@@ -7,6 +7,7 @@
     ├── trust.pem      the roots that are accepted now
     ├── trust.tag      by which the home names the bundle that they were taken from
     ├── time.json      who tells the time, where the device's own clock is not to be trusted
+    ├── told.json     what time they told last (`reading_time`)
     ├── a/  b/         key.pem · request.csr (unanswered only) · chain.pem
     └── current -> a   renaming this link is the only switch (`slots`)
 

@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -17,6 +16,7 @@ from troth.device.agent import KEEP_ALIVE_S, Agent
 from troth.device.events import Event, Tell
 from troth.device.identity import Identity, open_identity
 from troth.device.queue import Queue, Reading, Seal
+from troth.device.reading_time import ReadingTime
 from troth.errors import Fault, Kind, OurFault
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.protocols.mqtt import SUBSCRIPTION_REFUSED, Publish
@@ -39,6 +39,7 @@ class AsyncDevice:
     def __init__(self, path: Path, agent: Agent, clock: Clock) -> None:
         """Not for callers: see `open`."""
         self._path, self._agent, self._clock = path, agent, clock
+        self._reading_time: ReadingTime | None = None
         self._queue: Queue | None = None
         self._returned: deque[Publish] = deque()
         self._running: asyncio.Task[None] | None = None
@@ -93,19 +94,13 @@ class AsyncDevice:
     async def queue(self, topic: str, payload: bytes, *, retain: bool = False, seal: Seal | None = None) -> Reading:
         """Put a message on the disk and return it, with its number: it is sent, in order, when the home is there.
 
-        `seal` makes the payload when the number is known, and the time where the clock has one. Raises `Fault` as
+        `seal` makes the payload when the number is known, and the time (`ReadingTime`) where it is. Raises `Fault` as
         `Queue.add` does: too large when the queue is full; whatever `seal` raises.
         """
-        queue = self._queue
-        if queue is None:
+        queue, clock = self._queue, self._reading_time
+        if queue is None or clock is None:
             raise OurFault(Kind.CONFLICT, _NOT_OPEN)
-        return await asyncio.to_thread(lambda: queue.add(topic, payload, self._find_time(), retain=retain, seal=seal))
-
-    def _find_time(self) -> datetime | None:
-        try:
-            return self._clock.now()
-        except Fault:
-            return None
+        return await asyncio.to_thread(lambda: queue.add(topic, payload, clock.find(), retain=retain, seal=seal))
 
     async def subscribe(self, *filters: str, qos: int = 1) -> None:
         """Subscribe, for this connection and those after it.
@@ -166,7 +161,8 @@ class AsyncDevice:
         return work.result()
 
     async def __aenter__(self) -> Self:
-        """Start to work. Raises `Fault` as `Queue` does."""
+        """Start to work. Raises `Fault` as `open_identity` and `Queue` do."""
+        self._reading_time = ReadingTime.of(self.identity, self._clock)
         self._queue = Queue(self._path)
         self._running = asyncio.create_task(self._agent.run())
         return self
