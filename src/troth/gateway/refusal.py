@@ -130,6 +130,12 @@ THEIRS: Final = frozenset({Reason.CLIENT_DISCONNECT, Reason.CLIENT_GONE})
 """The endings that are the device's own."""
 
 
+PAST_A_BOUND: Final = frozenset(
+    {Reason.PACKET_TOO_LARGE, Reason.RECEIVE_MAXIMUM, Reason.SLOW_READER, Reason.MEMORY_HELD}
+)
+"""The endings of live connections that took more than a bound allows."""
+
+
 class Refusal(Fault):
     """A peer is not let in, or may not stay.
 

@@ -16,7 +16,8 @@ import structlog
 from troth.clock import Clock
 from troth.errors import Fault
 from troth.gateway.presence import Presence
-from troth.gateway.refusal import Reason, Refusal
+from troth.gateway.refusal import PAST_A_BOUND, Reason, Refusal
+from troth.gateway.tellings import Tellings
 from troth.limits import REPORT_ROWS_MAX, Limits
 from troth.policy.actions import Action
 from troth.policy.decision import Outcome
@@ -36,6 +37,8 @@ _RENEWED_EVERY: Final = LEASE / 3
 
 HANDSHAKE: Final = "tls:Handshake"
 """The action that a failed handshake is counted and listed under."""
+STAY: Final = "mqtt:Stay"
+"""The action that a connection is counted and listed under which is ended because it went past a bound."""
 
 log = structlog.get_logger()
 
@@ -55,7 +58,10 @@ class Who:
 
 
 class Report:
-    """All that one worker has to tell. `run` sends it; everything else only takes note."""
+    """All that one worker has to tell. `run` sends it; everything else only takes note.
+
+    Who is not let in is always counted, and logged and listed no more than so often between two batches.
+    """
 
     def __init__(
         self,
@@ -76,6 +82,7 @@ class Report:
         self._rows: deque[DecisionRow] = deque()
         self._counts: Counter[DecisionKey] = Counter()
         self._dropped = 0
+        self._tellings = Tellings()
         self._sessions: dict[str, SessionRow] = {}
         self._opened: dict[str, SessionRow] = {}
         self._closed: list[str] = []
@@ -88,6 +95,9 @@ class Report:
 
     def handshake_failed(self, who: Who, listener: str, reason: HandshakeFailure, detail: str) -> None:
         """A peer did not come through the TLS handshake at the door `listener`."""
+        self._counts[DecisionKey(HANDSHAKE, Outcome.IMPLICIT_DENY, reason.value)] += 1
+        if not self._tellings.take():
+            return
         log.warning(
             "handshake.failed",
             connection=who.connection,
@@ -97,16 +107,17 @@ class Report:
             detail=detail,
         )
         self._row(who, HANDSHAKE, listener, Outcome.IMPLICIT_DENY, f"{reason.value}: {detail}")
-        self._counts[DecisionKey(HANDSHAKE, Outcome.IMPLICIT_DENY, reason.value)] += 1
 
     def refused(self, who: Who, refusal: Refusal) -> None:
         """A peer came through the handshake and was not let in."""
-        self._log("connection.refused", who, refusal.action, refusal.resource, refusal.reason, refusal.detail)
-        why = f"{refusal.reason.value}: {refusal.detail}" if refusal.detail else refusal.reason.value
-        self._row(who, refusal.action, refusal.resource, refusal.outcome, why)
         self._counts[DecisionKey(refusal.action, refusal.outcome, refusal.reason.value)] += 1
         if self._presence is not None:
             self._presence.refused(who, refusal)
+        if not self._tellings.take():
+            return
+        self._log("connection.refused", who, refusal.action, refusal.resource, refusal.reason, refusal.detail)
+        why = f"{refusal.reason.value}: {refusal.detail}" if refusal.detail else refusal.reason.value
+        self._row(who, refusal.action, refusal.resource, refusal.outcome, why)
 
     def allowed(self, action: str, count: int = 1) -> None:
         """`count` requests for `action` were allowed."""
@@ -147,6 +158,10 @@ class Report:
             reason=reason.value,
             detail=detail,
         )
+        if reason in PAST_A_BOUND:
+            self._counts[DecisionKey(STAY, Outcome.IMPLICIT_DENY, reason.value)] += 1
+            told = f"{reason.value}: {detail}" if detail else reason.value
+            self._row(who, STAY, f"client/{who.client_id}", Outcome.IMPLICIT_DENY, told)
         row = self._sessions.pop(who.connection, None)
         if row is None:
             return
@@ -191,6 +206,7 @@ class Report:
             log.warning("report.unsent", reason=fault.message, detail=fault.detail)
 
     async def _flush_decisions(self) -> None:
+        self._tellings.begin_anew()
         rows, counts, dropped = list(self._rows), self._counts, self._dropped
         self._rows.clear()
         self._has_rows.clear()

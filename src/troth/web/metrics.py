@@ -65,6 +65,7 @@ def _workers(workers: Iterable[WorkerRow]) -> Iterator[Metric]:
     )
     lost = CounterMetricFamily("troth_events_lost", "Events that the broker could not be given", labels=label)
     waiting = GaugeMetricFamily("troth_in_flight_bytes", "What waits in memory for slow readers", labels=label)
+    paced = CounterMetricFamily("troth_paced", "Waits of connections that were faster than they may be", labels=label)
     opening = HistogramMetricFamily(
         "troth_opening_seconds", "From the end of a handshake to the CONNACK that lets in", labels=label
     )
@@ -76,7 +77,8 @@ def _workers(workers: Iterable[WorkerRow]) -> Iterator[Metric]:
         upstream.add_metric(name, int(measures.is_upstream_up))
         lost.add_metric(name, measures.events_lost)
         waiting.add_metric(name, measures.bytes_in_flight)
+        paced.add_metric(name, measures.paced)
         bounds = (*map(str, OPENING_S), "+Inf")
         buckets = list(zip(bounds, accumulate(measures.openings), strict=True))
         opening.add_metric(name, buckets, measures.openings_s)
-    yield from (sessions, received, sent, upstream, lost, waiting, opening)
+    yield from (sessions, received, sent, upstream, lost, waiting, paced, opening)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fixtures.fake_broker import FakeBroker
 from tests.fixtures.house import House, Log, name_of
 from tests.fixtures.mosquitto import mosquitto
 from tests.fixtures.mqtt import Talk, device
 
-from troth.gateway.mqtt.events import CLIENT_ID as EVENTS_CLIENT_ID
 from troth.gateway.mqtt.upstream import Broker
-from troth.protocols.mqtt import Connack, ConnackCode, Connect, Reader, Role, build_publish, render
+from troth.protocols.mqtt import Connack, ConnackCode, Connect, build_publish, render
 from troth.testing.authority import TestAuthority
 from troth.tls.client import client_context
 
@@ -161,29 +161,6 @@ def test_a_broker_may_want_our_certificate(house: House, site: TestAuthority, tm
         assert talk.message() == (topic, b"nonce")
         refused = house.talk(lamp, house.gateway_with(Broker(url, ca_file=files["ca_file"])))
         assert refused.connect(name_of(lamp)).code == 3
-
-
-class FakeBroker:
-    """A broker that says what a test wants, to one device."""
-
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.broker = Broker(f"mqtt://127.0.0.1:{self._listening.getsockname()[1]}")
-
-    def accept(self) -> tuple[socket.socket, Connect]:
-        while True:
-            connection, _ = self._listening.accept()
-            connection.settimeout(10)
-            reader = Reader(1024 * 1024, Role.SERVER)
-            packets = reader.feed(connection.recv(65536))
-            assert isinstance(packets[0], Connect)
-            if not packets[0].client_id.startswith(EVENTS_CLIENT_ID):
-                return connection, packets[0]
-            # The gateway's own, which can wait.
-            connection.close()
-
-    def close(self) -> None:
-        self._listening.close()
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def test_a_door_that_asks_for_no_certificate_is_not_opened(live_authority: TestA
 def test_an_operator_scrapes_what_workers_carry_and_decide(web: RunningWeb) -> None:
     """In Prometheus's own format, read back by its own parser."""
     db, until = web.site.db, web.site.clock.now() + timedelta(seconds=15)
-    measures = Measures(10, 20, (3, *[0] * (len(OPENING_S) - 1), 1), 60.5, is_upstream_up=True, events_lost=2)
+    measures = Measures(10, 20, (3, *[0] * (len(OPENING_S) - 1), 1), 60.5, is_upstream_up=True, events_lost=2, paced=4)
     row = SessionRow("host/gateway-0/1", "c1", "0" * 64, "lamp-1", "lamp-1", "192.0.2.1:5", web.site.clock.now())
     replace_sessions(db, row.worker, until, [row], measures)
     replace_sessions(db, "host/gone", web.site.clock.now() - timedelta(seconds=1), [], Measures())
@@ -194,6 +194,7 @@ def test_an_operator_scrapes_what_workers_carry_and_decide(web: RunningWeb) -> N
     assert found["troth_decisions_total", "tls:Handshake", "X", "expired"] == 1
     assert found["troth_sessions", row.worker] == found["troth_upstream_up", row.worker] == 1
     assert (found["troth_received_bytes_total", row.worker], found["troth_sent_bytes_total", row.worker]) == (10, 20)
+    assert found["troth_paced_total", row.worker] == 4
     assert found["troth_opening_seconds_bucket", str(OPENING_S[0]), row.worker] == 3
     assert found["troth_opening_seconds_bucket", "+Inf", row.worker] == 4
     assert found["troth_opening_seconds_sum", row.worker] == 60.5

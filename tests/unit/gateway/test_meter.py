@@ -19,6 +19,7 @@ def test_what_is_counted_is_kept_as_it_is() -> None:
     for seconds in (0.001, 0.001, 3.0, 60.0):
         meter.opened(seconds)
     meter.received_bytes += 5
+    meter.paced += 2
     measures = meter.read(is_upstream_up=True, events_lost=1, bytes_in_flight=9)
     assert (sum(measures.openings), measures.openings[0], measures.openings[-1]) == (4, 2, 1)
     assert parse_measures(render_measures(measures)) == measures

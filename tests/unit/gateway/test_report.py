@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from troth.gateway.refusal import Reason, Refusal
 from troth.gateway.report import LEASE, Report, Who
-from troth.limits import DEFAULT, REPORT_ROWS_MAX
+from troth.limits import DEFAULT, REFUSALS_TOLD_AT_ONCE_MAX, REPORT_ROWS_MAX
 from troth.registry.decisions import DecisionKey, list_counts, list_decisions
 from troth.registry.sessions import count_sessions, drop_expired_workers, list_sessions
 from troth.store.read import read
@@ -54,6 +54,39 @@ def test_a_failed_handshake_is_told_with_who_and_why(authority: TestAuthority, r
             "self-signed: self signed at depth 0",
         )
         assert list_counts(connection) == {DecisionKey("tls:Handshake", "implicit-deny", "self-signed"): 1}
+
+
+def test_a_flood_is_counted_and_told_within_bounds(authority: TestAuthority, report: Report) -> None:
+    flood = REFUSALS_TOLD_AT_ONCE_MAX + 20
+
+    async def main() -> None:
+        for _ in range(flood):
+            report.handshake_failed(STRANGER, "mqtt", HandshakeFailure.TOO_OFTEN, "refused at accept")
+        await report.flush()
+        # The next one is told again.
+        report.handshake_failed(STRANGER, "mqtt", HandshakeFailure.NOT_TLS, "")
+        await report.flush()
+
+    with capture_logs() as logs:
+        asyncio.run(main())
+    told = [each["event"] for each in logs]
+    assert told == ["handshake.failed"] * REFUSALS_TOLD_AT_ONCE_MAX + ["refusals.untold", "handshake.failed"]
+    assert [each["count"] for each in logs if each["event"] == "refusals.untold"] == [20]
+    with read(authority.db) as connection:
+        assert len(list_decisions(connection, denied=True, limit=500)) == REFUSALS_TOLD_AT_ONCE_MAX + 1
+        assert list_counts(connection)[DecisionKey("tls:Handshake", "implicit-deny", "too-often")] == flood
+
+
+def test_an_end_past_a_bound_is_a_denial(authority: TestAuthority, report: Report) -> None:
+    report.opened(LAMP)
+    report.closed(LAMP, Reason.SLOW_READER, "it asks and does not read", ours=True)
+    report.closed(LAMP, Reason.KICKED, "", ours=True)
+    asyncio.run(report.flush())
+    with read(authority.db) as connection:
+        (row,) = list_decisions(connection, denied=True)
+        assert (row.action, row.resource) == ("mqtt:Stay", "client/lamp-1")
+        assert row.reason == "slow-reader: it asks and does not read"
+        assert list_counts(connection)[DecisionKey("mqtt:Stay", "implicit-deny", "slow-reader")] == 1
 
 
 def test_a_refusal_is_told_with_what_was_decided(authority: TestAuthority, report: Report) -> None:
