@@ -16,6 +16,7 @@ from troth.authority import tables
 from troth.errors import Bug, Fault, Kind
 from troth.journal.change import Change
 from troth.limits import INTENTS_PER_CHANGE_MAX, REFUSAL_CHARS_MAX
+from troth.store.query import Query
 
 OCSP_SIGNER_PROFILE: Final = "ocsp-signer"
 
@@ -106,7 +107,7 @@ def add_intents(change: Change, intents: Sequence[Intent]) -> None:
 
 def lock_prepared(change: Change, intent_ids: Collection[str]) -> set[str]:
     """Return those that are still PREPARED; no other change moves them until this one is committed."""
-    return {identity for (identity,) in change.execute(_LOCK, {"ids": list(intent_ids)})}
+    return {identity for (identity,) in _LOCK.all(change.connection, {"ids": list(intent_ids)})}
 
 
 def mark_issued(change: Change, certificate_ids: Mapping[str, str]) -> None:
@@ -130,13 +131,13 @@ def find_intent(connection: Connection, intent_id: str) -> Intent | None:
 
 def find_intents(connection: Connection, intent_ids: Collection[str]) -> dict[str, Intent]:
     """Return those of these intents that exist, by their ids."""
-    found = (_intent(row) for row in connection.execute(_BY_ID, {"ids": list(intent_ids)}))
+    found = (_intent(row) for row in _BY_ID.all(connection, {"ids": list(intent_ids)}))
     return {intent.intent_id: intent for intent in found}
 
 
 def find_conclusions(connection: Connection, intent_ids: Collection[str]) -> dict[str, Conclusion]:
     """Return how far each of these intents has come, by its id."""
-    rows = connection.execute(_CONCLUSIONS, {"ids": list(intent_ids)})
+    rows = _CONCLUSIONS.all(connection, {"ids": list(intent_ids)})
     return {
         intent_id: Conclusion(intent_id, IntentState(state), issued, refusal)
         for intent_id, state, issued, refusal in rows
@@ -158,18 +159,18 @@ def unknown_intent(intent_id: str) -> Fault:
 
 def find_prepared(connection: Connection, issuer_id: str, request_digest: str) -> Intent | None:
     """Return the youngest intent that waits for this issuer's signature on this request, or None."""
-    row = connection.execute(_BY_REQUEST, {"issuer_id": issuer_id, "request_digest": request_digest}).one_or_none()
+    row = _BY_REQUEST.one_or_none(connection, {"issuer_id": issuer_id, "request_digest": request_digest})
     return None if row is None else _intent(row)
 
 
 def any_prepared(connection: Connection, intent_ids: Collection[str]) -> bool:
     """Say whether any of these intents still waits for a signature."""
-    return connection.execute(_PREPARED, {"ids": list(intent_ids)}).first() is not None
+    return bool(_PREPARED.all(connection, {"ids": list(intent_ids)}))
 
 
 def find_requested(connection: Connection, request_digests: Collection[str]) -> list[Intent]:
     """Return all intents that these requests have led to, oldest first."""
-    return [_intent(row) for row in connection.execute(_REQUESTED, {"digests": list(request_digests)})]
+    return [_intent(row) for row in _REQUESTED.all(connection, {"digests": list(request_digests)})]
 
 
 def list_waiting(
@@ -190,7 +191,7 @@ def list_waiting(
         "stale_before": stale_before,
         "limit": limit,
     }
-    return [identity for (identity,) in connection.execute(_WAITING, parameters)]
+    return [identity for (identity,) in _WAITING.all(connection, parameters)]
 
 
 def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id: str | None = None) -> list[Intent]:
@@ -204,11 +205,13 @@ def list_prepared(connection: Connection, *, thing: str | None = None, issuer_id
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_BY_ID: Final = select(tables.intents).where(_COLUMNS.id.in_(bindparam("ids", expanding=True)))
-_CONCLUSIONS: Final = select(_COLUMNS.id, _COLUMNS.state, _COLUMNS.certificate_id, _COLUMNS.refusal).where(
-    _COLUMNS.id.in_(bindparam("ids", expanding=True))
+_BY_ID: Final = Query(select(tables.intents).where(_COLUMNS.id.in_(bindparam("ids", expanding=True))))
+_CONCLUSIONS: Final = Query(
+    select(_COLUMNS.id, _COLUMNS.state, _COLUMNS.certificate_id, _COLUMNS.refusal).where(
+        _COLUMNS.id.in_(bindparam("ids", expanding=True))
+    )
 )
-_LOCK: Final = (
+_LOCK: Final = Query(
     select(_COLUMNS.id)
     .where(_COLUMNS.id.in_(bindparam("ids", expanding=True)), _COLUMNS.state == IntentState.PREPARED)
     # In one order, so that two changes never wait for each other.
@@ -216,7 +219,7 @@ _LOCK: Final = (
     .with_for_update()
 )
 _CLOSE: Final = update(tables.intents).where(_COLUMNS.id == bindparam("own"))
-_BY_REQUEST: Final = (
+_BY_REQUEST: Final = Query(
     select(tables.intents)
     .where(
         _COLUMNS.request_digest == bindparam("request_digest"),
@@ -226,17 +229,17 @@ _BY_REQUEST: Final = (
     .order_by(_COLUMNS.created_at.desc())
     .limit(1)
 )
-_PREPARED: Final = (
+_PREPARED: Final = Query(
     select(_COLUMNS.id)
     .where(_COLUMNS.id.in_(bindparam("ids", expanding=True)), _COLUMNS.state == IntentState.PREPARED)
     .limit(1)
 )
-_REQUESTED: Final = (
+_REQUESTED: Final = Query(
     select(tables.intents)
     .where(_COLUMNS.request_digest.in_(bindparam("digests", expanding=True)))
     .order_by(_COLUMNS.created_at)
 )
-_WAITING: Final = (
+_WAITING: Final = Query(
     select(_COLUMNS.id)
     .where(
         _COLUMNS.state == IntentState.PREPARED,

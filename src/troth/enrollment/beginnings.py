@@ -82,6 +82,12 @@ class Beginnings:
         self._clock = clock
         self._public_url = public_url
 
+    def take(self, asked: Sequence[Asked]) -> list[Outcome]:
+        """Return what came of each: looked at first, and begun where something is proven."""
+        looked = self.look(asked)
+        begun = iter(self.begin([each for each in looked if isinstance(each, Proven)]))
+        return [next(begun) if isinstance(each, Proven) else each for each in looked]
+
     def look(self, asked: Sequence[Asked]) -> list[Proven | Outcome]:
         """Return what each can prove now, or has led to before, or why it is refused; write nothing.
 

@@ -17,6 +17,7 @@ from troth.registry.foreign_issuers import get_foreign_issuer
 from troth.registry.policies import get_policy
 from troth.registry.profiles import get_profile
 from troth.registry.types import get_type
+from troth.store.query import Query
 from troth.x509.profiles import SubjectRule
 
 ENROLLMENT_CREATED: Final = "enrollment.created"
@@ -44,7 +45,7 @@ class EnrollmentText:
         return parse_definition(self.document)
 
 
-_BY_NAME: Final = select(tables.enrollments).where(_COLUMNS.name == bindparam("name"))
+_BY_NAME: Final = Query(select(tables.enrollments).where(_COLUMNS.name == bindparam("name")))
 _DEFAULT: Final = EnrollmentText(DEFAULT_LABEL, BUILT_IN, 0, None)
 
 
@@ -84,7 +85,7 @@ def delete_enrollment(change: Change, name: str) -> EnrollmentText:
 
 def find_enrollment(connection: Connection, name: str) -> EnrollmentText | None:
     """Return the enrollment's text, or None. The default one is always there."""
-    row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
+    row = _BY_NAME.one_or_none(connection, {"name": name})
     if row is None:
         return _DEFAULT if name == DEFAULT_LABEL else None
     return _text(row)

@@ -12,7 +12,7 @@ from typing import Final
 from cryptography import x509
 
 from troth.clock import Clock
-from troth.enrollment.beginnings import Asked, Beginnings, Begun, Proven, Waiting
+from troth.enrollment.beginnings import Asked, Beginnings, Begun, Waiting
 from troth.enrollment.conclusions import Conclusions
 from troth.enrollment.outcomes import RETRY_AFTER_S, Outcomes
 from troth.enrollment.proofs.claim import Claim, not_proven
@@ -28,7 +28,7 @@ from troth.x509.requests import Request
 __all__ = ["Enrolled", "Enrollment", "Waiting"]
 
 PAUSE_S: Final = 0.02
-"""Between the beginnings of two changes of one worker: when many come, more of them share the next."""
+"""From the end of one change of a worker to the next: when many come, more of them share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,7 @@ class Enrollment:
         self._pending = 0
         self._outcomes = Outcomes(db, conclusions, wait_s, "enrollment")
         beginnings = Beginnings(db, clock, public_url)
-        self._looks: Together[Asked, Proven | Begun | Waiting] = self._outcomes.together(beginnings.look)
-        self._changes: Together[Proven, Begun | Waiting] = Together(
+        self._beginnings: Together[Asked, Begun | Waiting] = Together(
             partial(self._begin, beginnings), ENROLLMENTS_PER_CHANGE_MAX, PAUSE_S
         )
 
@@ -81,8 +80,7 @@ class Enrollment:
             raise Fault(Kind.UNAVAILABLE, "too many enrollments are under way", retry_after=RETRY_AFTER_S)
         self._pending += 1
         try:
-            looked = await self._looks.do(Asked(claim, request))
-            begun = await self._changes.do(looked) if isinstance(looked, Proven) else looked
+            begun = await self._beginnings.do(Asked(claim, request))
             if isinstance(begun, Waiting):
                 return begun
             return _enrolled(begun, await self._outcomes.issued(begun.intent_id, is_new=begun.is_new))
@@ -97,10 +95,11 @@ class Enrollment:
         """Do some work at the database that belongs to an enrollment. Raises what it raises."""
         await self._outcomes.in_thread(work, self._db, self._clock)
 
-    async def _begin(self, beginnings: Beginnings, proven: Sequence[Proven]) -> list[Begun | Waiting | Exception]:
-        begun = await self._outcomes.in_thread(beginnings.begin, proven)
-        reached(Point.BEGUN)
-        self._ring()
+    async def _begin(self, beginnings: Beginnings, asked: Sequence[Asked]) -> list[Begun | Waiting | Exception]:
+        begun = await self._outcomes.in_thread(beginnings.take, asked)
+        if any(isinstance(each, Begun) and each.is_new for each in begun):
+            reached(Point.BEGUN)
+            self._ring()
         return begun
 
     def _look(self, claim: Claim, request: Request) -> None:

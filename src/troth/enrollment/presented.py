@@ -37,4 +37,4 @@ class Presented:
 
     def linked(self, is_linked: bool) -> "Presented":
         """Return the same, with what was found of the request's link to the connection."""
-        return replace(self, is_linked=is_linked)
+        return self if is_linked is self.is_linked else replace(self, is_linked=is_linked)

@@ -16,7 +16,7 @@ class Together(Generic[_A, _T]):
     """`work` is given up to `most` of what was asked for, oldest first; it returns what came of each, in their order.
 
     An exception in the place of an outcome is raised to who asked for that one; one that `work` raises, to all of them.
-    It begins at most every `pause_s` seconds, which lets batches grow when many ask.
+    From the end of one batch to the next there are `pause_s` seconds, which lets batches grow when many ask.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Together(Generic[_A, _T]):
         try:
             while self._waiting:
                 await asyncio.sleep(self._next_s - loop.time())
-                self._next_s = loop.time() + self._pause_s
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 await self._work_on(batch)
+                self._next_s = loop.time() + self._pause_s
         finally:
             self._working = None
 

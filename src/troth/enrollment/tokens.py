@@ -18,6 +18,7 @@ from troth.keys.randomness import random_id, random_token
 from troth.limits import DEFAULT, LIST_ROWS_MAX, Limits
 from troth.registry.profiles import get_profile
 from troth.registry.things import get_thing
+from troth.store.query import Query
 from troth.x509.profile_text import parse_profile
 from troth.x509.profiles import SubjectRule
 
@@ -26,8 +27,9 @@ TOKEN_SPENT: Final = "token.spent"  # noqa: S105 - the kind of an entry
 TOKEN_REVOKED: Final = "token.revoked"  # noqa: S105 - the kind of an entry
 
 _COLUMNS: Final = tables.tokens.c
-_BY_DIGEST: Final = select(tables.tokens).where(_COLUMNS.digest == bindparam("digest"))
-_BY_DIGEST_LOCKED: Final = _BY_DIGEST.with_for_update()
+_DIGEST: Final = select(tables.tokens).where(_COLUMNS.digest == bindparam("digest"))
+_BY_DIGEST: Final = Query(_DIGEST)
+_BY_DIGEST_LOCKED: Final = Query(_DIGEST.with_for_update())
 _SPEND: Final = (
     update(tables.tokens)
     .where(_COLUMNS.id == bindparam("own"), _COLUMNS.thing == bindparam("own_thing"))
@@ -131,8 +133,8 @@ def list_tokens(
 
 def find_token(connection: Connection, secret: str, *, lock: bool = False) -> Token | None:
     """Return the token with this secret, or None; with `lock` (in a change) nobody else touches it until the commit."""
-    statement = _BY_DIGEST_LOCKED if lock else _BY_DIGEST
-    row = connection.execute(statement, {"digest": digest_of(secret)}).one_or_none()
+    query = _BY_DIGEST_LOCKED if lock else _BY_DIGEST
+    row = query.one_or_none(connection, {"digest": digest_of(secret)})
     return None if row is None else _token(row)
 
 

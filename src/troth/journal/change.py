@@ -15,6 +15,7 @@ from troth.evidence.merkle import Frontier, leaf_hash, parse_frontier
 from troth.journal import tables
 from troth.journal.entries import head
 from troth.store.connect import Database
+from troth.store.query import Query
 from troth.store.rows import insert_rows
 from troth.store.write import write
 
@@ -22,7 +23,7 @@ CHANNEL: Final = "troth_journal"
 """The PostgreSQL channel that says a change was committed; its payload is the number of the last entry."""
 
 # Built once: every change makes these statements.
-_TAKE_HEAD: Final = select(tables.head.c.size, tables.head.c.frontier).with_for_update()
+_TAKE_HEAD: Final = Query(select(tables.head.c.size, tables.head.c.frontier).with_for_update())
 _LEAVE_HEAD: Final = update(tables.head).values(size=bindparam("grown"), frontier=bindparam("left"))
 
 
@@ -83,7 +84,7 @@ class Change:
         the one before left it.
         """
         connection = self.connection
-        size, stored = connection.execute(_TAKE_HEAD).one()
+        ((size, stored),) = _TAKE_HEAD.all(connection, {})
         try:
             frontier = parse_frontier(size, stored)
         except PeerFault as fault:

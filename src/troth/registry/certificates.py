@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, select
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.registry import tables
+from troth.store.query import Query
 from troth.x509.certificates import serial_text, subject_text
 
 CERTIFICATE_ISSUED: Final = "certificate.issued"
@@ -175,7 +176,7 @@ def find_certificates(connection: Connection, identities: Collection[str]) -> di
     """Return those of these whole ids that are there, by id."""
     if not identities:
         return {}
-    rows = connection.execute(_BY_IDS, {"identities": list(identities)})
+    rows = _BY_IDS.all(connection, {"identities": list(identities)})
     return {row.certificate_id: row for row in map(certificate_row, rows)}
 
 
@@ -222,7 +223,7 @@ def _select() -> Select[Any]:
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
 _BY_ID: Final = _select().where(_COLUMNS.certificate_id == bindparam("certificate_id"))
-_BY_IDS: Final = _select().where(_COLUMNS.certificate_id.in_(bindparam("identities", expanding=True)))
+_BY_IDS: Final = Query(_select().where(_COLUMNS.certificate_id.in_(bindparam("identities", expanding=True))))
 _BY_SERIAL: Final = _select().where(
     _COLUMNS.issuer_id == bindparam("issuer_id"), _COLUMNS.serial == bindparam("serial")
 )

@@ -15,6 +15,7 @@ from troth.journal.change import Change
 from troth.limits import CHAIN_CERTIFICATES_MAX, ISSUERS_MAX
 from troth.registry import tables
 from troth.registry.certificates import ID_PREFIX_CHARS_MIN
+from troth.store.query import Query
 from troth.x509.certificates import certificate_id
 from troth.x509.profiles import Purpose
 
@@ -172,7 +173,7 @@ def set_issuer_state(change: Change, issuer_id: str, state: IssuerState, **data:
 
 def find_issuer(connection: Connection, issuer_id: str) -> Issuer | None:
     """Return the issuer with this id, or None."""
-    row = connection.execute(_BY_ID, {"issuer_id": issuer_id}).one_or_none()
+    row = _BY_ID.one_or_none(connection, {"issuer_id": issuer_id})
     return None if row is None else _issuer(row)
 
 
@@ -181,7 +182,7 @@ def get_issuer(connection: Connection, purpose: Purpose, line: str | None = None
 
     Raises `Fault` (not found) when none does.
     """
-    row = connection.execute(_SIGNING, {"purpose": purpose, "line": line or purpose.value}).one_or_none()
+    row = _SIGNING.one_or_none(connection, {"purpose": purpose, "line": line or purpose.value})
     if row is None:
         which = "" if line is None else f" under the name {line!r}"
         hint = "troth ca list shows those there are; a profile's issuer_name says which of several signs"
@@ -224,8 +225,8 @@ def chain_of(connection: Connection, issuer_id: str) -> tuple[x509.Certificate, 
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_BY_ID: Final = select(tables.issuers).where(_COLUMNS.issuer_id == bindparam("issuer_id"))
-_SIGNING: Final = (
+_BY_ID: Final = Query(select(tables.issuers).where(_COLUMNS.issuer_id == bindparam("issuer_id")))
+_SIGNING: Final = Query(
     select(tables.issuers)
     .where(
         _COLUMNS.purpose == bindparam("purpose"),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from troth.errors import Fault, Kind
 from troth.journal.change import Change
 from troth.registry import tables
+from troth.store.query import Query
 
 KEY_BLOCKED: Final = "key.blocked"
 
@@ -39,7 +40,7 @@ def key_digest(public_key: bytes) -> str:
 
 def find_key(connection: Connection, digest: str) -> SeenKey | None:
     """Return the key with this digest, or None."""
-    row = connection.execute(_BY_DIGESTS, {"digests": [digest]}).one_or_none()
+    row = _BY_DIGESTS.one_or_none(connection, {"digests": [digest]})
     return None if row is None else _seen(row)
 
 
@@ -50,7 +51,7 @@ def take_keys(change: Change, keys: Sequence[tuple[str, str | None]]) -> list[Fa
     key to two things at once cannot both be committed.
     """
     digests = list({digest for digest, _ in keys})
-    seen = {row.key_digest: _seen(row) for row in change.execute(_BY_DIGESTS, {"digests": digests})}
+    seen = {row.key_digest: _seen(row) for row in _BY_DIGESTS.all(change.connection, {"digests": digests})}
     faults: list[Fault | None] = []
     fresh: dict[str, str] = {}
     for digest, thing in keys:
@@ -98,7 +99,9 @@ def _refused(detail: str) -> Fault:
     return Fault(Kind.BAD_KEY, message, detail=detail, hint="make a new key on the device, and ask again")
 
 
-_BY_DIGESTS: Final = select(_COLUMNS.key_digest, _COLUMNS.thing, _COLUMNS.blocked_at).where(
-    _COLUMNS.key_digest.in_(bindparam("digests", expanding=True))
+_BY_DIGESTS: Final = Query(
+    select(_COLUMNS.key_digest, _COLUMNS.thing, _COLUMNS.blocked_at).where(
+        _COLUMNS.key_digest.in_(bindparam("digests", expanding=True))
+    )
 )
 _ADD_BLOCKED: Final = tables.keys_seen.insert()

@@ -12,6 +12,7 @@ from troth.journal.change import Change
 from troth.names import parse_policy_name
 from troth.registry import tables
 from troth.registry.paging import PAGE_ROWS, page_rows
+from troth.store.query import Query
 from troth.x509.profile_text import parse_profile
 
 PROFILE_APPLIED: Final = "profile.applied"
@@ -59,7 +60,7 @@ def apply_profile(change: Change, document: str) -> ProfileText:
 
 def find_profile(connection: Connection, name: str) -> ProfileText | None:
     """Return the profile's text, or None."""
-    row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
+    row = _BY_NAME.one_or_none(connection, {"name": name})
     return None if row is None else _profile(row)
 
 
@@ -101,7 +102,7 @@ def delete_profile(change: Change, name: str, built_in: Collection[str]) -> None
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_BY_NAME: Final = select(tables.profiles).where(_COLUMNS.name == bindparam("name"))
+_BY_NAME: Final = Query(select(tables.profiles).where(_COLUMNS.name == bindparam("name")))
 
 
 def _profile(row: Row[Any]) -> ProfileText:

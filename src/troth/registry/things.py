@@ -14,6 +14,7 @@ from troth.names import parse_attribute, parse_thing_name
 from troth.registry import tables
 from troth.registry.paging import PAGE_ROWS, page_rows
 from troth.registry.types import get_type
+from troth.store.query import Query
 
 THING_CREATED: Final = "thing.created"
 THING_UPDATED: Final = "thing.updated"
@@ -111,13 +112,13 @@ def _checked(change: Change, type: str | None, attributes: Mapping[str, str]) ->
 
 def find_thing(connection: Connection, name: str) -> Thing | None:
     """Return the thing, or None."""
-    row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
+    row = _BY_NAME.one_or_none(connection, {"name": name})
     return None if row is None else _thing(row)
 
 
 def find_things(connection: Connection, names: Collection[str]) -> set[str]:
     """Return those of these names that things have."""
-    return {name for (name,) in connection.execute(_NAMES, {"names": list(names)})} if names else set()
+    return {name for (name,) in _NAMES.all(connection, {"names": list(names)})} if names else set()
 
 
 def get_thing(connection: Connection, name: str) -> Thing:
@@ -144,8 +145,8 @@ def list_things(
 
 
 # Made once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_BY_NAME: Final = select(tables.things).where(_COLUMNS.name == bindparam("name"))
-_NAMES: Final = select(_COLUMNS.name).where(_COLUMNS.name.in_(bindparam("names", expanding=True)))
+_BY_NAME: Final = Query(select(tables.things).where(_COLUMNS.name == bindparam("name")))
+_NAMES: Final = Query(select(_COLUMNS.name).where(_COLUMNS.name.in_(bindparam("names", expanding=True))))
 
 
 def _require(thing: Thing | None, name: str) -> Thing:

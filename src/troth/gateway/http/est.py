@@ -82,7 +82,7 @@ class ESTDoor:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        place = parse_path(request.url.path)
+        place = parse_path(request.scope["path"])
         if place is None:
             return not_found()
         label, operation = place
