@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, update
 
 from troth.journal.change import Change
 from troth.registry import tables
@@ -19,6 +19,8 @@ from troth.registry.paging import PAGE_ROWS, page_rows
 
 TRUST_TOLD: Final = "trust.told"
 TRUST_HELD: Final = "trust.held"
+RENEWAL: Final = "certificate"
+"""The method of certificates that were issued to who showed another one."""
 
 _UPTAKE: Final = tables.trust_uptake.c
 _CERTIFICATES: Final = tables.certificates.c
@@ -125,7 +127,10 @@ def list_behind(
 
 
 def count_dependents(connection: Connection, now: datetime, issuer_id: str, others: Sequence[str]) -> int:
-    """Return how many things or names have a good certificate of this issuer, and none of the `others`."""
+    """Return how many things or names have a good certificate of this issuer, and none of the `others` in its place.
+
+    A renewed one takes its place only once it was used: until then the device may know nothing of it.
+    """
     dependents = _dependents(now, issuer_id, others).subquery()
     return int(connection.execute(select(func.count()).select_from(dependents)).scalar_one())
 
@@ -171,8 +176,10 @@ def _dependents(now: datetime, issuer_id: str, others: Sequence[str]) -> Select[
     another = tables.certificates.alias("another")
     good = (
         another.c.issuer_id.in_(list(others)),
-        another.c.state != CertificateState.REVOKED,
+        another.c.state == CertificateState.ACTIVE,
         another.c.not_after > now,
+        # What a renewal is made with is put out of force when its outcome is first used, and not before.
+        or_(another.c.method != RENEWAL, _CERTIFICATES.state != CertificateState.ACTIVE),
     )
     # Two questions, each along an index of its own: one with OR in it would read the whole table for every row.
     as_thing = exists().where(another.c.thing == _CERTIFICATES.thing, *good)

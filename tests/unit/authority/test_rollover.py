@@ -20,14 +20,15 @@ from troth.keys.file import FileKey, generate
 from troth.registry.cross_certificates import list_cross_certificates
 from troth.registry.issuers import Issuer, IssuerState, chain_of, get_issuer, get_issuer_named, list_issuers
 from troth.registry.profiles import apply_profile
+from troth.registry.states import supersede
 from troth.registry.trust import path_shown, trust_bundle
-from troth.registry.uptake import record_uptake
+from troth.registry.uptake import RENEWAL, record_uptake
 from troth.store.connect import Database
 from troth.store.read import read
 from troth.store.write import write
 from troth.testing.authority import ACTOR, MemoryCabinet, TestAuthority, new_request
 from troth.x509.algorithms import KeyAlgorithm
-from troth.x509.certificates import find_extension
+from troth.x509.certificates import certificate_id, find_extension
 from troth.x509.profiles import ExtendedUse, Purpose
 from troth.x509.verify import verify_chain
 
@@ -56,7 +57,7 @@ def states(authority: TestAuthority) -> dict[str, IssuerState]:
         return {issuer.name: issuer.state for issuer in list_issuers(connection)}
 
 
-def device(authority: TestAuthority, thing: str, profile: str = "device") -> x509.Certificate:
+def device(authority: TestAuthority, thing: str, profile: str = "device", *, method: str = "test") -> x509.Certificate:
     """Certify a thing by whoever signs now."""
     authority.thing(thing)
     return issue(
@@ -67,7 +68,7 @@ def device(authority: TestAuthority, thing: str, profile: str = "device") -> x50
         profile=profile,
         request=new_request(generate(KeyAlgorithm.P256), thing),
         thing=thing,
-        method="test",
+        method=method,
         proof={},
         public_url=authority.public_url,
     )
@@ -301,6 +302,28 @@ def test_what_signs_is_not_retired(authority: TestAuthority, ceremony: Ceremony)
     with pytest.raises(Fault) as caught:
         retire(ceremony, "devices-1", force="devices-1")
     assert caught.value.hint == "roll it over first: troth ca rollover devices"
+
+
+def test_retirement_waits_until_what_was_renewed_is_used(authority: TestAuthority, ceremony: Ceremony) -> None:
+    before = device(authority, "lamp-1")
+    over(ceremony, "devices")
+    # The answer may be on its way yet, or lost: until it is used, the device has the old one alone.
+    after = device(authority, "lamp-1", method=RENEWAL)
+    with pytest.raises(Fault):
+        retire(ceremony, "devices-1")
+    with change(authority.db, authority.clock, ACTOR) as changing:
+        supersede(changing, certificate_id(before), by=certificate_id(after))
+    assert retire(ceremony, "devices-1").state is IssuerState.RETIRED
+
+
+def test_what_was_renewed_in_vain_takes_nobodys_place(authority: TestAuthority, ceremony: Ceremony) -> None:
+    before = device(authority, "lamp-1")
+    over(ceremony, "devices")
+    after = device(authority, "lamp-1", method=RENEWAL)
+    with change(authority.db, authority.clock, ACTOR) as changing:
+        supersede(changing, certificate_id(after), by=certificate_id(before))
+    with pytest.raises(Fault):
+        retire(ceremony, "devices-1")
 
 
 def test_retirement_waits_for_who_is_away_and_may_still_renew(authority: TestAuthority, ceremony: Ceremony) -> None:

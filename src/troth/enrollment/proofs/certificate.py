@@ -23,12 +23,13 @@ from troth.journal.change import Change
 from troth.registry.certificates import CertificateRow, CertificateState, find_certificate, lock_certificate
 from troth.registry.issuers import find_issuer
 from troth.registry.profiles import find_profile
+from troth.registry.uptake import RENEWAL
 from troth.x509.certificates import certificate_id, find_extension, parse_certificate
 from troth.x509.profiles import Purpose
 from troth.x509.requests import Request
 from troth.x509.times import has_ended
 
-METHOD: Final = "certificate"
+METHOD: Final = RENEWAL
 CHANGE_SUBJECT_NAME: Final = ObjectIdentifier("1.3.6.1.5.5.7.7.36")
 """RFC 6402, 2.8: asks for another name than the certificate's."""
 
