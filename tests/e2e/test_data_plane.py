@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from tests.fixtures.clients import Subscriber, Visit, mosquitto
 from tests.fixtures.estate import Credential
-from tests.fixtures.mqtt import allow
+from tests.fixtures.mqtt import Talk, allow, deny, device
 from tests.fixtures.story import Story, new_nonce
+
+from troth.clock import SystemClock
+from troth.evidence.reading import Reading, sign_reading
+from troth.keys.file import read_key
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl", "curl", "mosquitto_pub", "mosquitto_sub")]
 
@@ -100,6 +104,43 @@ def test_what_is_retained_is_read_back(story: Story) -> None:
     assert ask(story, other, "GET", f"/retainedMessage/{topic}").error == FORBIDDEN
     assert ask(story, lamp, "POST", f"/topics/{topic}?qos=1&retain=true", b"").status == 200
     assert ask(story, lamp, "GET", f"/retainedMessage/{topic}").error == NOT_FOUND
+
+
+def test_a_signed_reading_is_verified_on_this_way_too(story: Story) -> None:
+    meter = story.estate.enrolled("meter")
+    topic = f"home/{meter.thing}/temperature"
+    unsigned = {"Condition": {"Bool": {"troth:MessageSigned": "false"}}}
+    story.estate.permit(meter.thing, deny("iot:Publish", f"topic/{topic}") | unsigned)
+    path = f"/topics/{topic}?qos=1"
+    key, now = read_key(meter.key_file, None), SystemClock().now()
+
+    def reading(number: int, payload: bytes) -> bytes:
+        own = bytes.fromhex(meter.certificate_id)
+        return sign_reading(Reading(own, meter.thing, topic, now, number, payload), key)
+
+    def talk_of(who: Credential, client_id: str) -> Talk:
+        talk = device(story.platform.address("mqtt")[1], who, story.estate.root_file.read_bytes())
+        assert talk.connect(client_id).code == 0
+        return talk
+
+    first, last = reading(1, b"21.5"), reading(2, b"21.6")
+    with talk_of(story.service, f"home-service-{new_nonce()}") as service:
+        assert service.subscribe(topic) == (0,)
+        assert ask(story, meter, "POST", path, first).status == 200
+        cheats = {"unsigned": b"21.5", "replayed": first, "altered": last.replace(b"21.6", b"99.9")}
+        for outcome, cheat in cheats.items():
+            mark = story.platform.mark()
+            assert ask(story, meter, "POST", path, cheat).error == FORBIDDEN
+            told = story.platform.wait_for("publish.denied", mark, certificate_id=meter.certificate_id)
+            assert told["reason"] == f"reading-{outcome}"
+        # Its number counts at the other door as well.
+        mark = story.platform.mark()
+        with talk_of(meter, meter.thing) as talk:
+            talk.send(talk.build(topic, first))
+            assert talk.is_closed()
+        assert story.platform.wait_for("publish.denied", mark, client_id=meter.thing)["reason"] == "reading-replayed"
+        assert ask(story, meter, "POST", path, last).status == 200
+        assert [service.message(), service.message()] == [(topic, first), (topic, last)]
 
 
 def test_a_connection_is_ended_by_who_may(story: Story) -> None:

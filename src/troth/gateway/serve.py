@@ -118,7 +118,8 @@ class Gateway:
 
             return await asyncio.to_thread(record)
 
-        return DataDoor(gate.admission, Courier(gate.upstream, gate.terms), gate.terms.names, gate.report, limits, end)
+        courier, names = Courier(gate.upstream, gate.terms), gate.terms.names
+        return DataDoor(gate.admission, courier, gate.readings, names, gate.report, limits, end)
 
     @property
     def position(self) -> int:

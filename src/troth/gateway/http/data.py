@@ -6,7 +6,7 @@ read before its sender may send it. AWS IoT API reference, data plane: Publish, 
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
@@ -24,14 +24,16 @@ from troth.gateway.denials import Denials
 from troth.gateway.grants import Peer
 from troth.gateway.http.posts import address_of, peer_of
 from troth.gateway.mqtt.courier import Courier
-from troth.gateway.mqtt.denying import deny
+from troth.gateway.mqtt.denying import deny, deny_reading
 from troth.gateway.mqtt.names import Names
+from troth.gateway.readings import Readings
 from troth.gateway.refusal import Refusal
 from troth.gateway.report import Report, Who
 from troth.keys.randomness import random_id
 from troth.limits import Limits
 from troth.policy.actions import Action
 from troth.policy.engine import Grant
+from troth.protocols.mqtt import Publish, build_publish
 from troth.protocols.mqtt.topics import topic_problem
 
 TOPICS: Final = "/topics/"
@@ -79,14 +81,28 @@ class _Asker:
     certificate_id: str
     thing: str | None
 
+    def must_sign(self, actions: Sequence[Action], topic: str) -> bool:
+        """Say whether it may do all of these on a topic, and one of them with a signed message alone."""
+        unsigned = [self.grant.decide(each, topic).allowed for each in actions]
+        signed = [self.grant.may_if_signed(each, topic) for each in actions]
+        return not all(unsigned) and all(a if b is None else b for a, b in zip(unsigned, signed, strict=True))
+
 
 class DataDoor:
     """The ASGI application below the paths of the data plane."""
 
     def __init__(
-        self, admission: Admission, courier: Courier, names: Names, report: Report, limits: Limits, kick: Kick
+        self,
+        admission: Admission,
+        courier: Courier,
+        readings: Readings,
+        names: Names,
+        report: Report,
+        limits: Limits,
+        kick: Kick,
     ) -> None:
         self._admission = admission
+        self._readings = readings
         self._courier = courier
         self._names = names
         self._report = report
@@ -147,10 +163,14 @@ class DataDoor:
         if qos not in {"0", "1"} or retain not in {"true", "false"}:
             raise Wrong(HTTPStatus.BAD_REQUEST, "qos must be 0 or 1, retain true or false")
         retains = retain == "true"
-        self._require(asker, Action.PUBLISH, topic, "publish.denied")
-        if retains:
-            self._require(asker, Action.RETAIN_PUBLISH, topic, "publish.denied")
+        actions = (Action.PUBLISH, Action.RETAIN_PUBLISH) if retains else (Action.PUBLISH,)
+        must_be_signed = self._names.topic_problem(topic) is None and asker.must_sign(actions, topic)
+        if not must_be_signed:
+            for action in actions:
+                self._require(asker, action, topic, "publish.denied")
         payload = await _body(request, self._payload_bytes_max)
+        if must_be_signed:
+            await self._require_signed(asker, build_publish(topic, payload, retain=retains))
         await self._courier.publish(topic, payload, qos=int(qos), retain=retains)
         self._report.allowed(Action.PUBLISH)
         return _json({"message": "OK", "traceId": trace})
@@ -175,6 +195,19 @@ class DataDoor:
         if not ended:
             raise Wrong(HTTPStatus.NOT_FOUND, "no connection has this client id")
         return Response(status_code=HTTPStatus.OK)
+
+    async def _require_signed(self, asker: _Asker, message: Publish) -> None:
+        """Raise `Wrong` unless a message is a signed reading that policy allows; `Fault` when nobody can know."""
+        checker = self._readings.checker(asker.certificate_id, asker.thing)
+        await self._readings.open(checker)
+        try:
+            if checker.allows(asker.grant, message):
+                return
+            assert checker.judgement is not None, "its signature counts"
+            deny_reading(asker.denials, asker.grant, Action.PUBLISH, message.topic, checker.judgement)
+        finally:
+            self._readings.close(checker)
+        raise Wrong(HTTPStatus.FORBIDDEN, "forbidden")
 
     def _require(self, asker: _Asker, action: Action, topic: str, event: str) -> None:
         problem = self._names.topic_problem(topic)
