@@ -1,12 +1,11 @@
-"""Runs a fuzz target under its limits: ``python -m tests.fuzz.run TARGET [--inputs N] [--seed S] [--atheris]``.
+"""Runs a fuzz target under its limits: ``python -m tests.fuzz.run TARGET [--inputs N] [--seed S]``.
 
-Inputs are seeds, changed at random; the same seed of chance gives the same inputs on every machine. With ``--atheris``,
-which then has to be installed, coverage leads, and the run ends at the first failure or when stopped. Memory is limited
+Inputs are seeds, changed at random; the same seed of chance gives the same inputs on every machine. Memory is limited
 by the kernel (``RLIMIT_AS``), CPU time for each input by a timer and for the whole run by the kernel (``RLIMIT_CPU``).
+`tests.fuzz.led` has atheris lead.
 """
 
 import argparse
-import importlib
 import random
 import resource
 import signal
@@ -20,7 +19,7 @@ from typing import Final
 from tests.fuzz.targets import TARGETS, Target
 
 RUN_S: Final = 120
-"""CPU time of a run without ``--atheris``."""
+"""CPU time of a run."""
 _SHOWN_BYTES: Final = 400
 _CHANGES_MAX: Final = 5
 _KINDLY: Final = 0.75
@@ -100,25 +99,13 @@ def run(target: Target, count: int, seed: int) -> int:
     return 0
 
 
-def run_atheris(target: Target) -> int:
-    """Let atheris lead; it has its own options for time and for where to keep inputs."""
-    atheris = importlib.import_module("atheris")
-    atheris.instrument_all()
-    limit_memory(target)
-    atheris.Setup(sys.argv[:1], target.check)
-    atheris.Fuzz()
-    return 0
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run", description="Fuzz one target under its limits.")
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--atheris", action="store_true")
     options = parser.parse_args()
-    target = TARGETS[options.target]
-    return run_atheris(target) if options.atheris else run(target, options.inputs, options.seed)
+    return run(TARGETS[options.target], options.inputs, options.seed)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Each target for a bounded number of inputs, in a process of its own under its limits; and the limits themselves."""
 
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,15 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 def test_target(name: str) -> None:
     done = python("-m", "tests.fuzz.run", name, "--inputs", str(INPUTS))
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("atheris") is None, reason="not run: needs atheris (pip install atheris)")
+def test_the_codec_led_by_atheris() -> None:
+    """For some seconds; memory and the time of one input are limited as for the other runs."""
+    done = python("-m", "tests.fuzz.led", "mqtt-streams", "-runs=1500", "-max_total_time=3")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(r"Done \d+ runs", done.stderr), done.stderr[-3000:]
 
 
 @pytest.mark.soak
