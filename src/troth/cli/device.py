@@ -8,16 +8,18 @@ import typer
 from troth.cli.device_agent import run
 from troth.cli.device_identity import identity_row, show
 from troth.cli.device_messages import publish, subscribe
+from troth.cli.device_neighbours import call, serve
 from troth.cli.device_options import IDENTITY, IdentityOption, JsonOption, read_file
 from troth.cli.output import answer, say
-from troth.clock import SystemClock
+from troth.clock import Clock, SystemClock
 from troth.device.endpoint import EST_PORT, MQTT_PORT, Address, Endpoint, parse_address, parse_server_name
 from troth.device.enroll import Enrolled, Wanted
 from troth.device.enroll import enroll as enroll_device
 from troth.device.identity import open_identity, read_chain
+from troth.device.peer import ready_peer, renew_peer
 from troth.device.renew import find_due
 from troth.device.renew import renew as renew_device
-from troth.device.slot_keys import TokenPlace
+from troth.device.slot_keys import TokenPlace, find_key
 from troth.device.trust import refresh_trust
 from troth.errors import Fault, Kind
 from troth.keys.files import read_bounded
@@ -111,6 +113,9 @@ def renew(
     if_due: Annotated[
         bool, typer.Option("--if-due", help="Do nothing before the home would have it done; for a timer.")
     ] = False,
+    peer: Annotated[
+        bool, typer.Option("--peer", help="That for neighbours instead, also the first: see `troth device serve`.")
+    ] = False,
     identity: IdentityOption = IDENTITY,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,6 +126,11 @@ def renew(
     renewal that was cut short is finished.
     """
     clock = SystemClock()
+    if peer:
+        if key is not None:
+            raise Fault(Kind.UNSUPPORTED, "keys for neighbours are all of one kind", hint="leave --key out")
+        _renew_peer(identity, clock, if_due=if_due, as_json=as_json)
+        return
     if if_due and (due := find_due(identity, clock)) > clock.now():
         value = {**identity_row(open_identity(identity), clock), "renewed": False, "due": due}
         answer(value, f"not due until {due:%Y-%m-%d %H:%M} UTC", as_json=as_json)
@@ -154,6 +164,14 @@ def trust(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> N
     answer(value, "\n".join(lines), as_json=as_json)
 
 
+def _renew_peer(identity: Path, clock: Clock, *, if_due: bool, as_json: bool) -> None:
+    shown = (ready_peer if if_due else renew_peer)(identity, clock)
+    certificate = shown.certificate
+    until = certificate.not_valid_after_utc
+    value = {"certificate_id": certificate_id(certificate), "not_after": until, "key_in": find_key(shown.slot)}
+    answer(value, f"can show neighbours a certificate until {until:%Y-%m-%d %H:%M} UTC", as_json=as_json)
+
+
 def _tell_clock(done: Enrolled) -> None:
     if done.clock_ahead is not None:
         say(f"this device's clock is wrong by {abs(done.clock_ahead)}: the home's was gone by")
@@ -179,5 +197,5 @@ def _read_token(file: str) -> str:
     return token
 
 
-for command in (publish, subscribe, run, show):
+for command in (publish, subscribe, serve, call, run, show):
     app.command()(command)

@@ -32,14 +32,14 @@ def run(
     without losing a message. Feed it with `troth device publish --queue`. SIGHUP: ask the home now when to renew and
     which roots are in force, whenever that would be due.
     """
-    agent = Agent(identity, SystemClock(), _Log(as_json=as_json), filters=filters or (), client_id=client_id)
+    agent = Agent(identity, SystemClock(), EventLog(as_json=as_json), filters=filters or (), client_id=client_id)
     asyncio.run(_run(agent, as_json=as_json, listens=bool(filters)))
 
 
 async def _run(agent: Agent, *, as_json: bool, listens: bool) -> None:
     work = [asyncio.create_task(agent.run())]
     if listens:
-        work.append(asyncio.create_task(_hear(agent, _Log(as_json=as_json))))
+        work.append(asyncio.create_task(_hear(agent, EventLog(as_json=as_json))))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work[0].cancel)
@@ -53,13 +53,13 @@ async def _run(agent: Agent, *, as_json: bool, listens: bool) -> None:
         await asyncio.gather(*work, return_exceptions=True)
 
 
-async def _hear(agent: Agent, tell: "_Log") -> None:
+async def _hear(agent: Agent, tell: "EventLog") -> None:
     while True:
         message = await agent.connector.receive()
         tell(Event.MESSAGE, **message_row(message))
 
 
-class _Log:
+class EventLog:
     """Writes events to stdout."""
 
     def __init__(self, *, as_json: bool) -> None:

@@ -1,9 +1,12 @@
 """``troth device show``: an identity as people and programs read it."""
 
+from datetime import datetime
+
 from troth.cli.device_options import IDENTITY, IdentityOption, JsonOption
 from troth.cli.output import answer
 from troth.clock import Clock, SystemClock
 from troth.device.identity import Identity, open_identity
+from troth.device.peer import find_peer
 from troth.device.queue import find_depth
 from troth.device.slot_keys import find_key, open_key
 from troth.device.slots import NAMES, Slot, Slots
@@ -29,6 +32,7 @@ def show(identity: IdentityOption = IDENTITY, as_json: JsonOption = False) -> No
         *([f"server name   {opened.endpoint.server_name}"] if opened.endpoint.server_name else []),
         *(f"time          {server.name} at {server.address}" for server in opened.time_servers),
         f"slots         {', '.join(f'{name} {state}' for name, state in slots.items())}",
+        *([f"neighbours    until {peer:%Y-%m-%d %H:%M} UTC"] if (peer := _peer_until(opened)) else []),
         f"queue         {depth.waiting} waiting, {depth.set_aside} set aside, {depth.last} so far",
         *(["unfinished    an enrollment was cut short; run it again"] if row["unfinished"] else []),
     ]
@@ -58,8 +62,14 @@ def identity_row(identity: Identity, clock: Clock) -> dict[str, object]:
         "server_name": endpoint.server_name,
         "time_servers": [server.address for server in identity.time_servers],
         "slots": slot_states(identity),
+        "peer_not_after": _peer_until(identity),
         "queue": {"waiting": depth.waiting, "set_aside": depth.set_aside, "last": depth.last},
     }
+
+
+def _peer_until(identity: Identity) -> datetime | None:
+    peer = find_peer(identity.path)
+    return peer.certificate.not_valid_after_utc if peer is not None else None
 
 
 def slot_states(identity: Identity) -> dict[str, str]:

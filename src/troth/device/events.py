@@ -28,6 +28,7 @@ class Event(StrEnum):
     SET_ASIDE = "set-aside"
     """The home ends the connection whenever it is sent this reading: it is out of the way of the others."""
     MESSAGE = "message"
+    LISTENING = "listening"
     NEIGHBOUR_IN = "neighbour-in"
     """Another device has proven who it is, and is expected."""
     NEIGHBOUR_GONE = "neighbour-gone"

@@ -9,6 +9,7 @@
     ├── time.json      who tells the time, where the device's own clock is not to be trusted
     ├── told.json     what time they told last (`reading_time`)
     ├── a/  b/         key.pem · request.csr (unanswered only) · chain.pem
+    ├── peer/          what is shown to neighbours (`peer`)
     └── current -> a   renaming this link is the only switch (`slots`)
 
 Knows no network.

@@ -61,6 +61,8 @@ def test_the_only_one_that_lets_a_thing_in_stays_until_it_is_over(authority: Tes
     clock.advance(VALID - timedelta(days=1))
     renewed = renew(authority, held)
     clock.advance(UNUSED_FOR)
+    # What it shows to its neighbours lets it in nowhere.
+    authority.peer("lamp-1")
     sweep(authority)
     assert states(authority)[renewed.certificate_id] == "ACTIVE"
     assert outcomes(authority) == []
