@@ -14,6 +14,7 @@ from tests.fixtures.story import Story, new_nonce
 from troth.clock import SystemClock
 from troth.evidence.reading import Reading, sign_reading
 from troth.keys.file import read_key
+from troth.limits import DEFAULT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssl", "curl", "mosquitto_pub", "mosquitto_sub")]
 
@@ -49,6 +50,14 @@ def test_a_reading_is_published_and_reaches_the_home(story: Story) -> None:
         said = ask(story, lamp, "POST", f"/topics/{topic}?qos={qos}", f"{nonce}-{qos}".encode())
         assert (said.status, said.body["message"]) == (200, "OK")
         service.wait_for(topic, f"{nonce}-{qos}")
+
+
+def test_a_message_has_its_bound_here_too(story: Story) -> None:
+    lamp = story.estate.enrolled("thermostat")
+    path = f"/topics/home/{lamp.thing}/temperature?qos=1"
+    said = ask(story, lamp, "POST", path, b"x" * (DEFAULT.packet_bytes + 1))
+    assert (said.status, said.error) == (413, "RequestEntityTooLargeException")
+    assert ask(story, lamp, "POST", path, b"x").status == 200
 
 
 def test_what_policy_does_not_allow_is_refused_and_told(story: Story) -> None:

@@ -1,5 +1,6 @@
 """Load balancers: whom they name is who has come, to policy, logs and lists; and nobody else names anybody."""
 
+import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -156,6 +157,22 @@ def test_a_header_that_does_not_come_has_its_time_and_its_place(house: House, lo
     assert [event["reason"] for event in log.of(waited, "handshake.failed")] == ["timeout"]
     lamp = house.thing(from_address(CLIENT))
     with named(house, hasty, lamp) as talk:
+        assert talk.connect(name_of(lamp)).code == 0
+
+
+def test_places_and_rates_are_the_clients_and_not_the_balancer_s(house: House, log: Log) -> None:
+    strict = house.gateway_with(balancers=[LISTED], handshakes_pending_per_address_max=1)
+    with dial(strict.port) as one, dial(strict.port) as other, dial(strict.port) as again:
+        one.sendall(header("192.0.2.1", 1))
+        other.sendall(header("2001:db8::1", 2))
+        # Of the same /64, and so of the same site: whoever comes second is refused.
+        again.sendall(header("2001:db8::2", 3))
+        (refused,), _, _ = select.select([one, other, again], [], [], 10)
+        assert all_that_comes(refused) == b""
+        told = [each for host in ("1]:2", "2]:3") for each in log.of(f"[2001:db8::{host}", "handshake.failed")]
+        assert [each["reason"] for each in told] == ["too-many-of-address"]
+    lamp = house.thing(from_address("192.0.2.9"), *OWN[1:])
+    with named(house, strict, lamp, "192.0.2.9") as talk:
         assert talk.connect(name_of(lamp)).code == 0
 
 

@@ -106,7 +106,7 @@ class DataDoor:
         self._courier = courier
         self._names = names
         self._report = report
-        self._payload_bytes_max = limits.packet_bytes
+        self._payload_bytes_max = limits.payload_bytes_max or limits.packet_bytes
         self._kick = kick
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
