@@ -51,7 +51,11 @@ REFUSALS = {
 FAKE_HOMES = [case_id for case_id in REFUSALS if case_id.startswith("fake-home-")]
 AT_THE_GATEWAY = [case_id for case_id in REFUSALS if case_id not in {*FAKE_HOMES, "no-clock"}]
 FISH_TANK = [case_id for case_id in REFUSALS if case_id.startswith("fish-tank-")]
-ORDER = ["enroll", "phone-home", *REFUSALS, "re-enrolled-same-thing", "renewed-while-running", "key-cannot-be-copied"]
+NEIGHBOURS = ["neighbours-trust-each-other", "stranger-at-the-door"]
+ORDER = [
+    *("enroll", "phone-home", *REFUSALS, "re-enrolled-same-thing", "renewed-while-running", "key-cannot-be-copied"),
+    *NEIGHBOURS,
+]
 
 ALLOW_ALL = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
 DENY_THE_THERMOSTAT = {
@@ -149,6 +153,23 @@ def check_the_honest(cases: Mapping[str, Any]) -> None:
     assert renewed["evidence"]["certificates"]["before"] == certificates["after"]
     assert "switching" in renewed["evidence"]["agent"]
     check_the_thief(cases["key-cannot-be-copied"])
+    check_the_neighbours(*(cases[case_id] for case_id in NEIGHBOURS))
+
+
+def check_the_neighbours(met: Mapping[str, Any], stranger: Mapping[str, Any]) -> None:
+    assert met["observed"] == {
+        "fish-tank": "met thermostat, and got a reply",
+        "thermostat": "met fish-tank, and got a message",
+        "home": "unreachable",
+    }
+    assert met["evidence"]["message"] == "how warm is it?"
+    assert stranger["observed"] == {
+        "stranger": "alert:unknown_ca",
+        "thermostat": "unknown-issuer",
+        "stranger in its place": "alert:unknown_ca",
+        "fish-tank": "unknown-issuer",
+        "twin": LET_IN,
+    }
 
 
 def check_the_thief(case: Mapping[str, Any]) -> None:
@@ -207,7 +228,7 @@ def test_a_gateway_that_lets_all_in_or_turns_all_away_fails_it(tmp_path: Path) -
     assert report["ok"] is False
     assert [case["id"] for case in report["cases"]] == ORDER
     cases = by_id(report)
-    assert [case_id for case_id in ORDER if cases[case_id]["ok"]] == ["enroll", *FAKE_HOMES, "no-clock"]
+    assert [case_id for case_id in ORDER if cases[case_id]["ok"]] == ["enroll", *FAKE_HOMES, "no-clock", *NEIGHBOURS]
     for case_id in AT_THE_GATEWAY:
         observed = cases[case_id]["observed"]
         if case_id in FISH_TANK:

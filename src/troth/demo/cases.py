@@ -215,4 +215,26 @@ CASES: Final[tuple[Case, ...]] = (
         },
         {"agent's memory": NO_LOOK, "key in a token": NO_TOKEN, "careless twin": NO_TOKEN},
     ),
+    Case(
+        "neighbours-trust-each-other",
+        "the home is switched off, and the fish tank asks the thermostat how warm it is",
+        "Each shows what the home once said of it, and looks at the other's. Nobody in between is needed for that.",
+        {
+            "fish-tank": "met thermostat, and got a reply",
+            "thermostat": "met fish-tank, and got a message",
+            "home": "unreachable",
+        },
+    ),
+    Case(
+        "stranger-at-the-door",
+        "somebody from the neighbour's home comes to the thermostat, and then stands in its place",
+        "Whoever calls and whoever is called look at each other alike; nobody is told anything before both are content.",
+        {
+            "stranger": "alert:unknown_ca",
+            "thermostat": "unknown-issuer",
+            "stranger in its place": "alert:unknown_ca",
+            "fish-tank": "unknown-issuer",
+            "twin": LET_IN,
+        },
+    ),
 )

@@ -19,6 +19,7 @@ from troth.demo.acts import (
     fish_tank,
     forging,
     founding,
+    neighbours,
     phoning,
     renewing,
     revoking,
@@ -68,6 +69,7 @@ def _perform(folder: Path, narrator: Narrator, ledger: Ledger, clock: Clock) -> 
         with running(home.path, commands.environment, folder / "troth.log") as platform:
             stage = Stage(folder, clock, narrator, ledger, commands, home, platform, wardrobe)
             enrolling.play(stage)
+            neighbours.prepare(stage)
             with phoning.listening(stage) as service:
                 fake_homes.play(stage)
                 at_the_door.play(stage, service)
@@ -76,6 +78,7 @@ def _perform(folder: Path, narrator: Narrator, ledger: Ledger, clock: Clock) -> 
                 revoking.play(stage, service)
                 renewing.play(stage, service)
                 copying.play(stage, service)
+        neighbours.play(stage)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from troth.device.slot_keys import token_access
 from troth.errors import Fault, Kind
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.tls import client as tls
+from troth.tls.stunnel import NoTunnel, open_tunnel
 from troth.tls.token_keys import use_token_key
 from troth.x509.certificates import parse_certificate, subject_text
 from troth.x509.times import is_in_time
@@ -116,7 +117,7 @@ def dial(
     *,
     checks_time: bool = True,
     judge: Clock | None = None,
-) -> tls.Connection:
+) -> tls.Stream:
     """Return a TLS connection to `address`, whose server has proven by `roots` to be `server_name`.
 
     `own` names the key and the certificate that are shown when the server asks. Under TLS 1.3 a server that refuses
@@ -125,7 +126,11 @@ def dial(
     `ConnectionFault`; `Fault`: bad key when `own` cannot be used, expired, and what the judge raises.
     """
     at = judge.now() if judge is not None else None
-    context = client_tls(roots, own, checks_time=checks_time and at is None)
+    by_our_clock = checks_time and at is None
+    try:
+        context = client_tls(roots, own, checks_time=by_our_clock)
+    except Fault as fault:
+        return through_stunnel(address, server_name, roots, own, fault, by_our_clock=by_our_clock)
     try:
         connection = tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
         # An acknowledgement must not wait for the server's TCP to acknowledge what went before it (40 ms on Linux).
@@ -138,6 +143,39 @@ def dial(
         connection.close()
         raise
     return connection
+
+
+def through_stunnel(
+    address: Address,
+    server_name: str,
+    roots: Sequence[x509.Certificate],
+    own: Credential | None,
+    why: Fault,
+    *,
+    by_our_clock: bool,
+) -> tls.Stream:
+    """Return a connection as `dial` does, but by stunnel: this interpreter's TLS cannot use the key in a token.
+
+    `why` says so; raised again when it says something else, or when there is no stunnel. Raises `ConnectionFault`;
+    `Fault`: unsupported when not `by_our_clock`, which is the only one that stunnel judges certificates by; unavailable
+    when stunnel cannot use the key.
+    """
+    access = token_access(own.key_file.parent) if own is not None else None
+    if why.kind is not Kind.UNSUPPORTED or own is None or access is None:
+        raise why
+    if not by_our_clock:
+        hint = "use a Python that can (docs/hardware.md), or give the device a clock and leave out its time servers"
+        message = "stunnel, which is to use the key in the token here, goes by this machine's clock alone"
+        raise Fault(Kind.UNSUPPORTED, message, hint=hint, detail=why.message) from why
+    try:
+        return open_tunnel(address.host, address.port, server_name, roots, own.chain_file, access, DEVICE_STEP_S_MAX)
+    except NoTunnel as failure:
+        raise ConnectionFault(address, failure.refusal) from failure
+    except Fault as fault:
+        if fault.kind is not Kind.UNSUPPORTED:
+            raise
+        hint = f"{why.hint}; or apt install stunnel4, which can do it in its place"
+        raise Fault(why.kind, why.message, hint=hint, detail=why.detail) from why
 
 
 def require_in_time(connection: tls.Judged, at: datetime | None) -> None:

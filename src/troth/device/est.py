@@ -142,7 +142,7 @@ class ESTServer:
             return content
         raise _fault(status, told.get("Retry-After"), content)
 
-    def _dial(self, own: Credential | None) -> tls.Connection:
+    def _dial(self, own: Credential | None) -> tls.Stream:
         """Connect to a server whose certificate is valid now, by the judge, this device's clock or the home's."""
         if self.judge is not None:
             return self.network.dial(self.address, self.server_name, self.roots, own, judge=self.judge)
@@ -218,7 +218,7 @@ def _fault(status: int, retry_after: str | None, content: bytes) -> Fault:
     return Fault(said.kind, f"the home refused: {said.message}", hint=said.hint, retry_after=wait_s)
 
 
-def _shown_by(connection: tls.Connection) -> x509.Certificate:
+def _shown_by(connection: tls.Stream) -> x509.Certificate:
     return parse_certificate(tls.server_certificate(connection))
 
 

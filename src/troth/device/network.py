@@ -7,15 +7,17 @@ time that is not now. Knows no protocol above TLS.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from cryptography import x509
 
 from troth.clock import Clock
-from troth.device.connection import ConnectionFault, Credential, client_tls, dial, require_in_time
+from troth.device.connection import ConnectionFault, Credential, client_tls, dial, require_in_time, through_stunnel
 from troth.device.endpoint import Address
 from troth.device.identity import Identity
 from troth.device.trusted_time import judge_of
+from troth.errors import Fault
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.protocols.roughtime.servers import TimeServer
 from troth.tls import client as tls
@@ -35,7 +37,7 @@ class Network(Protocol):
         *,
         checks_time: bool = True,
         judge: Clock | None = None,
-    ) -> tls.Connection:
+    ) -> tls.Stream:
         """Return a TLS connection to a server that has proven itself. As `troth.device.connection.dial`."""
         ...
 
@@ -64,7 +66,7 @@ class Internet:
         *,
         checks_time: bool = True,
         judge: Clock | None = None,
-    ) -> tls.Connection:
+    ) -> tls.Stream:
         """Connect by TCP. See `Network.dial`."""
         return dial(address, server_name, roots, own, checks_time=checks_time, judge=judge)
 
@@ -73,7 +75,14 @@ class Internet:
         address = identity.endpoint.mqtt
         judge = self.judge_of(identity.time_servers)
         at = await asyncio.to_thread(judge.now) if judge is not None else None
-        context = await asyncio.to_thread(client_tls, identity.trust, identity.slot, checks_time=at is None)
+        try:
+            context = await asyncio.to_thread(client_tls, identity.trust, identity.slot, checks_time=at is None)
+        except Fault as fault:
+            name, trust, slot = identity.endpoint.name_of(address), identity.trust, identity.slot
+            tunnel = partial(through_stunnel, address, name, trust, slot, fault, by_our_clock=at is None)
+            plain = await asyncio.to_thread(tunnel)
+            plain.setblocking(False)
+            return await asyncio.open_unix_connection(sock=plain)
         try:
             async with asyncio.timeout(DEVICE_STEP_S_MAX):
                 reader, writer = await asyncio.open_connection(

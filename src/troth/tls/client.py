@@ -20,6 +20,7 @@ __all__ = [
     "Context",
     "Judged",
     "Refusal",
+    "Stream",
     "client_context",
     "connect",
     "last_words",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 Connection = ssl.SSLSocket
+Stream = socket.socket
+"""A connection that is read and written by: a `Connection`, or what stunnel has made in its place."""
 Context = ssl.SSLContext
 Judged = ssl.SSLSocket | ssl.SSLObject
 """A connection in either of the shapes that Python has for one."""
@@ -76,8 +79,10 @@ def client_context(
     return context
 
 
-def server_certificate(connection: ssl.SSLSocket) -> bytes:
-    """Return the certificate that the server has shown, in DER."""
+def server_certificate(connection: Stream) -> bytes:
+    """Return the certificate that the server has shown, in DER. Raises `Fault` (unsupported) where stunnel has it."""
+    if not isinstance(connection, ssl.SSLSocket):
+        raise Fault(Kind.UNSUPPORTED, "what the server has shown is not told by stunnel")
     return connection.getpeercert(binary_form=True) or b""
 
 
