@@ -1,6 +1,5 @@
 """The connections of one process whose handshake is under way: bounded, of one address too, and endable all at once."""
 
-from collections import Counter
 from typing import Protocol, Self
 
 from troth.limits import ADDRESSES_WATCHED_MAX, Limits
@@ -28,7 +27,7 @@ class PendingHandshakes:
         self._of_one_address = of_one_address or maximum
         self._often = often
         self._connections: dict[Abortable, str | None] = {}
-        self._by_site: Counter[str] = Counter()
+        self._by_site: dict[str, int] = {}
 
     @classmethod
     def within(cls, limits: Limits) -> Self:
@@ -53,9 +52,10 @@ class PendingHandshakes:
         if len(self._connections) >= self._maximum:
             return HandshakeFailure.TOO_MANY
         if site is not None:
-            if self._by_site[site] >= self._of_one_address:
+            held = self._by_site.get(site, 0)
+            if held >= self._of_one_address:
                 return HandshakeFailure.TOO_MANY_OF_ADDRESS
-            self._by_site[site] += 1
+            self._by_site[site] = held + 1
         self._connections[connection] = site
         return None
 
@@ -63,9 +63,9 @@ class PendingHandshakes:
         """Give the place of `connection` back, if it has one."""
         site = self._connections.pop(connection, None)
         if site is not None:
-            self._by_site[site] -= 1
-            if not self._by_site[site]:
-                del self._by_site[site]
+            held = self._by_site.pop(site) - 1
+            if held:
+                self._by_site[site] = held
 
     def abort_all(self) -> None:
         """End every one of them, as when the process stops."""

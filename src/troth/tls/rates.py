@@ -4,10 +4,11 @@ Pure: the time is passed in. Knows neither connections nor what is counted. The 
 I.371: what is remembered is when a bucket will be full again.
 """
 
-from ipaddress import IPv6Address, ip_address, ip_network
+import socket
 from typing import Final
 
-_SITE_PREFIX_BITS: Final = 64
+_SITE_BYTES: Final = 8
+_MAPPED: Final = bytes(10) + b"\xff\xff"
 _SECOND: Final = 1.000001
 """What a full bucket holds, in time: the sums of fractions are not exact."""
 
@@ -69,12 +70,10 @@ def site_of(host: str) -> str:
     if ":" not in host:
         return host
     try:
-        address = ip_address(host)
-    except ValueError:
+        address = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    except OSError:
         return host
-    if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped is not None:
+    if address.startswith(_MAPPED):
         # How a socket for both families shows an IPv4 peer.
-        return str(address.ipv4_mapped)
-    return str(ip_network((int(address), _SITE_PREFIX_BITS), strict=False))
+        return socket.inet_ntop(socket.AF_INET, address[len(_MAPPED) :])
+    return socket.inet_ntop(socket.AF_INET6, address[:_SITE_BYTES] + bytes(8)) + "/64"

@@ -3,24 +3,21 @@
 Knows none of the reasons' causes.
 """
 
-from enum import Flag, auto
+from enum import IntEnum
 from typing import Protocol
 
 
-class Why(Flag):
-    """Why nothing is read for now."""
+class Why(IntEnum):
+    """Why nothing is read for now, each a bit of its own."""
 
-    EARLY = auto()
+    EARLY = 1
     """The device has said as much as it may before it is let in."""
-    OTHER_SIDE = auto()
+    OTHER_SIDE = 2
     """What is read would go to the other side, which takes no more."""
-    MEMORY = auto()
+    MEMORY = 4
     """The worker holds as much as it may for all its connections."""
-    PACE = auto()
+    PACE = 8
     """More has come within a second than may."""
-
-
-_NO_REASON = Why(0)
 
 
 class Side(Protocol):
@@ -42,7 +39,7 @@ class Valve:
 
     def __init__(self, side: Side) -> None:
         self._side = side
-        self._reasons = _NO_REASON
+        self._reasons = 0
 
     @property
     def is_shut(self) -> bool:
