@@ -228,7 +228,7 @@ CASES: Final[tuple[Case, ...]] = (
     Case(
         "stranger-at-the-door",
         "somebody from the neighbour's home comes to the thermostat, and then stands in its place",
-        "Whoever calls and whoever is called look at each other alike; nobody is told anything before both are content.",
+        "Who calls and who is called look at each other alike; nobody is told anything before both are content.",
         {
             "stranger": "alert:unknown_ca",
             "thermostat": "unknown-issuer",

@@ -17,10 +17,13 @@ from troth.app.cabinet import FileCabinet
 from troth.app.home import open_home
 from troth.app.wiring.database import open_database
 from troth.app.wiring.door import open_door
+from troth.authority.ceremony import Ceremony
 from troth.authority.issuer_intents import CEREMONY
+from troth.authority.rollover import create_issuer
 from troth.authority.settle import issue
 from troth.clock import Clock
 from troth.device.slots import Slot
+from troth.enrollment.enrollments import create_enrollment
 from troth.journal.change import change
 from troth.keys.file import FileKey, write_key
 from troth.keys.files import write_private
@@ -34,9 +37,12 @@ from troth.store.connect import Database
 from troth.store.read import read
 from troth.x509.certificates import parse_chain, render_chain
 from troth.x509.profile_text import parse_profile
+from troth.x509.profiles import Purpose
 from troth.x509.requests import parse_request
 
 ACTOR: Final = "operator:demo"
+PEERS: Final = 'name = "peers"\nprofile = "peer"\nproofs = ["certificate"]\n'
+"""The enrollment by which a thing gets what it shows to its neighbours: the proof is what it is at home."""
 NO_POLICIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -72,6 +78,13 @@ class Household:
             for name, document in policies.items():
                 create_policy(changing, name, document)
                 attach_policy(changing, name, thing=thing)
+
+    def let_things_meet(self) -> None:
+        """Make a CA for what things show to each other, and let all that are at home here have such certificates."""
+        ceremony = Ceremony(self.db, self.clock, self._public_url, self._cabinet, ACTOR)
+        create_issuer(ceremony, site=self.site, purpose=Purpose.PEERS, line=None, names=())
+        with change(self.db, self.clock, ACTOR) as changing:
+            create_enrollment(changing, PEERS)
 
     def shorten_profile(self, name: str, validity: str, of: str) -> None:
         """Put a profile `name` into force: the one `of` that name, but for how long its certificates are valid."""

@@ -13,6 +13,8 @@ class Wardrobe:
     """For the name thermostat, signed by its own key."""
     other_ca: Slot
     """For the name thermostat, by the neighbour's CA, which is called as ours is."""
+    other_peer: Slot
+    """For the name thermostat towards its neighbours, by the neighbour's CA for that."""
     expired: Slot
     not_yet_valid: Slot
     server: Slot

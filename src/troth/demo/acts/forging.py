@@ -49,10 +49,13 @@ def forge(folder: Path, home: Household, environment: Mapping[str, str], narrato
     with opened(neighbour, environment, clock) as other:
         other.introduce(THERMOSTAT, "device")
         other_ca = other.certify("device", key, folder / "other-ca", thing=THERMOSTAT)
+        other.let_things_meet()
+        other_peer = other.certify("peer", key, folder / "other-peer", thing=THERMOSTAT)
         neighbour_home = other.certify("server", key, folder / "neighbour-home", name=home.site)
     return Wardrobe(
         self_signed=store(folder / "self-signed", key, [_self_signed(key, clock)]),
         other_ca=other_ca,
+        other_peer=other_peer,
         expired=home.certify(BRIEF, key, folder / "expired", thing=THERMOSTAT, wrong_by=LONG_AGO),
         not_yet_valid=home.certify("device", key, folder / "not-yet-valid", thing=THERMOSTAT, wrong_by=TOMORROW),
         server=home.certify("server", key, folder / "server", name=f"{THERMOSTAT}.{home.site}"),

@@ -37,4 +37,5 @@ def founded(folder: Path, commands: Commands, narrator: Narrator, clock: Clock) 
         narrator.say("A fish tank gets the same policy. The home service is a thing too, and may hear them all.")
         home.introduce(FISH_TANK, "device", {"device": policies.DEVICE})
         home.introduce(SERVICE, "service", {"home-service": policies.HOME_SERVICE})
+        home.let_things_meet()
         yield home
