@@ -14,7 +14,7 @@ import pytest
 from tests.fixtures.fake_broker import FakeBroker
 from tests.fixtures.gateways import RunningGateway
 from tests.fixtures.house import House, Log, name_of
-from tests.fixtures.mqtt import Talk
+from tests.fixtures.mqtt import Talk, device
 
 from troth.gateway.mqtt.upstream import Broker
 from troth.protocols.mqtt import Connack, ConnackCode, Connect, Version, build_publish, render
@@ -148,6 +148,38 @@ def test_an_address_that_connects_too_often_is_refused_before_any_handshake(
     strict.flush()
 
 
+@VERSIONS
+def test_a_flood_of_connects_of_one_device_is_nobody_else_s_trouble(
+    house: House, log: Log, honest_at: HonestAt, version: Version
+) -> None:
+    """Proven each time, and refused each time: as another, which policy denies, or as itself, too often."""
+    strict = house.gateway_with(connects_per_client_id_per_second_max=1)
+    victim, abuser, honest = house.thing(), house.thing(), honest_at(strict)
+    codes: list[int] = []
+
+    def flood(client_id: str) -> None:
+        for _ in range(20):
+            with device(strict.port, abuser, [house.site.root], version) as talk:
+                codes.append(talk.connect(client_id).code)
+
+    floods = [threading.Thread(target=flood, args=(name_of(held),)) for held in (victim, abuser)]
+    for each in floods:
+        each.start()
+    served = 0
+    while any(each.is_alive() for each in floods):
+        assert honest.is_served()
+        served += 1
+    for each in floods:
+        each.join()
+    denied, too_often = (5, 3) if version is Version.MQTT_3_1_1 else (0x87, 0x9F)
+    assert served
+    assert codes.count(denied) == 20
+    assert codes.count(0) + codes.count(too_often) == 20
+    assert 0 in codes
+    # Whose client id was tried is let in at once: another's attempts count for nothing.
+    assert house.live(victim, strict, version).is_alive()
+
+
 BEFORE_TLS: dict[str, tuple[bytes, set[str]]] = {
     "mqtt-in-the-clear": (render(Connect("lamp")), {"not-tls"}),
     "http": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", {"not-tls"}),
@@ -219,7 +251,8 @@ def stalled() -> Iterator[FakeBroker]:
 @pytest.mark.slow
 def test_what_waits_for_a_stalled_broker_is_memory_in_flight(house: House, log: Log, stalled: FakeBroker) -> None:
     """A broker that says yes and reads no more: what its devices send is bounded for all of them together."""
-    bound, count = 1024 * 1024, 6
+    # More than 64 KiB wait for each before it is read no further.
+    bound, count = 512 * 1024, 12
     gateway = house.gateway_with(stalled.broker, in_flight_bytes_max=bound)
     lamps = [house.thing() for _ in range(count)]
     talks, ends = zip(*(_behind(house, gateway, stalled, lamp) for lamp in lamps), strict=True)
