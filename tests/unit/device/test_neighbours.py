@@ -95,46 +95,47 @@ STRANGERS = {
 }
 
 
+@pytest.fixture
+def shown(here: Neighbourhood, next_door: Neighbourhood, kind: str) -> Shown:
+    """The certificate of a stranger."""
+    strangers: dict[str, Callable[[], Shown]] = {
+        "of another home": lambda: next_door.peer("door"),
+        "signed by itself": lambda: here.self_signed("door"),
+        "a device's at home": lambda: here.device("door"),
+        "a server's": lambda: here.server("door"),
+        "of a CA not made for it": lambda: here.by_any_ca("door"),
+        "with a second name": lambda: here.peer("door", san=["door.troth.alt", "lamp.troth.alt"]),
+        "expired": lambda: here.peer("door", ends=-HOUR),
+        "not yet valid": lambda: here.peer("door", ends=2 * DAY),
+        "long-lived": lambda: here.peer("door", ends=2 * DAY, life=2 * DAY + HOUR),
+        "of another thing": lambda: here.peer("window"),
+    }
+    return strangers[kind]()
+
+
 @pytest.mark.parametrize("kind", STRANGERS)
-class TestAStranger:
-    """Somebody with a certificate that is not good here, of each kind; the twin has the good one and is let in."""
+def test_a_stranger_who_calls_is_refused(here: Neighbourhood, identity: Lay, shown: Shown, kind: str) -> None:
+    why, told, *_ = STRANGERS[kind]
+    twin, stranger = identity("door", here.peer("door")), identity("door", shown)
+    with hosting(identity("lamp", here.peer("lamp")), "door") as (address, events):
+        assert heard_by(lambda: lax_call(lax_party(stranger, shown), address)) == told
+        refused = events.wait(Event.NEIGHBOUR_REFUSED)
+        assert (refused["why"], refused["by"]) == (why, "us")
+        with call(twin, address, "lamp") as neighbour:
+            assert neighbour.send("hello") == "door said hello"
 
-    @pytest.fixture
-    def shown(self, here: Neighbourhood, next_door: Neighbourhood, kind: str) -> Shown:
-        strangers: dict[str, Callable[[], Shown]] = {
-            "of another home": lambda: next_door.peer("door"),
-            "signed by itself": lambda: here.self_signed("door"),
-            "a device's at home": lambda: here.device("door"),
-            "a server's": lambda: here.server("door"),
-            "of a CA not made for it": lambda: here.by_any_ca("door"),
-            "with a second name": lambda: here.peer("door", san=["door.troth.alt", "lamp.troth.alt"]),
-            "expired": lambda: here.peer("door", ends=-HOUR),
-            "not yet valid": lambda: here.peer("door", ends=2 * DAY),
-            "long-lived": lambda: here.peer("door", ends=2 * DAY, life=2 * DAY + HOUR),
-            "of another thing": lambda: here.peer("window"),
-        }
-        return strangers[kind]()
 
-    def test_calls(self, here: Neighbourhood, identity: Lay, shown: Shown, kind: str) -> None:
-        why, told, *_ = STRANGERS[kind]
-        twin, stranger = identity("door", here.peer("door")), identity("door", shown)
-        with hosting(identity("lamp", here.peer("lamp")), "door") as (address, events):
-            assert heard_by(lambda: lax_call(lax_party(stranger, shown), address)) == told
-            refused = events.wait(Event.NEIGHBOUR_REFUSED)
-            assert (refused["why"], refused["by"]) == (why, "us")
-            with call(twin, address, "lamp") as neighbour:
-                assert neighbour.send("hello") == "door said hello"
-
-    def test_is_called(self, here: Neighbourhood, identity: Lay, shown: Shown, kind: str) -> None:
-        *_, why, told = STRANGERS[kind]
-        lamp, twin = identity("lamp", here.peer("lamp")), identity("door", here.peer("door"))
-        with lax_host(lax_party(identity("door", shown), shown)) as (address, heard):
-            with pytest.raises(NotMet) as caught:
-                call(lamp, address, "door")
-            assert (caught.value.word, caught.value.is_theirs) == (why, False)
-            assert heard_by(lambda: heard.get(timeout=PATIENCE_S)) == told
-        with hosting(twin, "lamp") as (address, _), call(lamp, address, "door") as neighbour:
-            assert neighbour.send("hello") == "lamp said hello"
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_a_stranger_who_is_called_is_refused(here: Neighbourhood, identity: Lay, shown: Shown, kind: str) -> None:
+    *_, why, told = STRANGERS[kind]
+    lamp, twin = identity("lamp", here.peer("lamp")), identity("door", here.peer("door"))
+    with lax_host(lax_party(identity("door", shown), shown)) as (address, heard):
+        with pytest.raises(NotMet) as caught:
+            call(lamp, address, "door")
+        assert (caught.value.word, caught.value.is_theirs) == (why, False)
+        assert heard_by(lambda: heard.get(timeout=PATIENCE_S)) == told
+    with hosting(twin, "lamp") as (address, _), call(lamp, address, "door") as neighbour:
+        assert neighbour.send("hello") == "lamp said hello"
 
 
 def heard_by(listen: Callable[[], Line | NotMet | None]) -> str:

@@ -1,5 +1,6 @@
 """What a device shows to its neighbours: got with what it is at home, kept good, and never more than that."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,8 +11,9 @@ import pytest
 from cryptography import x509
 from tests.fixtures.est_door import Asked, Reply, est_door
 from tests.unit.device.home import Home
-from tests.unit.device.neighbourhood import DAY, Neighbourhood
+from tests.unit.device.neighbourhood import DAY, PATIENCE_S, Neighbourhood
 
+from troth.device.agent import Agent
 from troth.device.endpoint import Address, Endpoint
 from troth.device.events import Event
 from troth.device.identity import Settings, write_settings
@@ -52,10 +54,9 @@ def at_home(here: Neighbourhood, path: Path, gives: Gives | None) -> Iterator[li
     def answer(asked: Asked) -> Reply:
         if asked.path.endswith("/cacerts"):
             return Reply(200, render_certificates([*here.home.issuers, here.peers.certificate]), _HEADERS)
-        assert (asked.method, asked.path) == ("POST", "/.well-known/est/peers/simpleenroll")
-        assert "authorization" not in asked.headers
-        if gives is None:
+        if gives is None or (asked.method, asked.path) != ("POST", "/.well-known/est/peers/simpleenroll"):
             return Reply(404)
+        assert "authorization" not in asked.headers
         key = parse_request(parse_body(asked.body)).public_key
         return Reply(200, render_certificates([gives(key)]), _HEADERS)
 
@@ -140,3 +141,24 @@ def test_who_has_nothing_for_neighbours_gets_it_when_it_is_wanted(here: Neighbou
     with at_home(here, lamp, peers(here)):
         peer = ready_peer(lamp, FakeClock(datetime.now(UTC)))
     assert Slots(lamp / FOLDER).current() == peer.slot
+
+
+def test_the_agent_keeps_it_good(here: Neighbourhood, lamp: Path) -> None:
+    before = find_peer(lamp)
+
+    async def work() -> None:
+        renewed = asyncio.Event()
+
+        def tell(event: Event, **fields: object) -> None:
+            if event is Event.PEER_RENEWED:
+                renewed.set()
+
+        running = asyncio.create_task(Agent(lamp, FakeClock(datetime.now(UTC) + 0.9 * DAY), tell).run())
+        async with asyncio.timeout(PATIENCE_S):
+            await renewed.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    with at_home(here, lamp, peers(here)):
+        asyncio.run(work())
+    assert find_peer(lamp) != before
