@@ -125,8 +125,9 @@ def _4_may_certify(certificate: x509.Certificate, purpose: Purpose) -> None:
 
 def _5_is_for_the_purpose(offered: Offered, purpose: Purpose) -> None:
     """RFC 5280, 4.2.1.12: who names uses is held to them, all along the path. Who names none may certify for any."""
-    if purpose is Purpose.PEERS and find_extension(offered.certificate, x509.ExtendedKeyUsage) is None:
-        raise _refusal(5, Kind.REJECTED, "devices take a CA for peers by the uses that it names, and it names none")
+    own = find_extension(offered.certificate, x509.ExtendedKeyUsage) or ()
+    if purpose is Purpose.PEERS and not all(EXTENDED_USES[use] in own for use in _USES[purpose]):
+        raise _refusal(5, Kind.REJECTED, "devices take a CA for peers by both uses that it names itself")
     for certificate in (offered.certificate, *offered.above):
         uses = find_extension(certificate, x509.ExtendedKeyUsage)
         if uses is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in uses:

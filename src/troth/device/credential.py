@@ -44,15 +44,13 @@ class Sought:
     """What is asked for beside the thing's name."""
     place: TokenPlace | None = None
     """The token to make the key in; None: a file."""
-    uses: tuple[ExtendedUse, ...] = (ExtendedUse.CLIENT_AUTH,)
-    """What its certificate must be for."""
 
 
 def obtain(slot: Slot, sought: Sought, ask: Ask, clock: Clock, *, again: bool) -> bool:
     """Bring a whole credential into `slot`; say whether one that had been cut short was brought to its end.
 
     `again`: an answer that has come already is asked for once more. Raises `Fault`: what `ask` raises; unauthenticated
-    for an answer that is not for this key, this thing and these uses, or that the roots do not lead to; expired.
+    for an answer that is not for this key, this thing and a client, or that the roots do not lead to; expired.
     """
     request = _unfinished(slot, sought)
     resumed = request is not None
@@ -135,8 +133,7 @@ def _verify(slot: Slot, sought: Sought, at: datetime) -> None:
     if thing_of(leaf.subject) != sought.thing:
         raise Fault(Kind.UNAUTHENTICATED, f"the certificate is not for {sought.thing!r}")
     try:
-        for use in sought.uses:
-            verify_chain(chain, sought.trust, at=at, use=use)
+        verify_chain(chain, sought.trust, at=at, use=ExtendedUse.CLIENT_AUTH)
     except Fault as fault:
         raise Fault(
             fault.kind,

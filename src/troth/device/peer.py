@@ -36,7 +36,6 @@ from troth.x509.times import is_in_time
 FOLDER: Final = "peer"
 LABEL: Final = "peers"
 """What the home's enrollment for it is called."""
-_USES: Final = (ExtendedUse.CLIENT_AUTH, ExtendedUse.SERVER_AUTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def renew_peer(path: Path, clock: Clock, network: Network = INTERNET) -> Peer:
     time = HomeTime(judge or clock, (*identity.trust, identity.certificate))
     endpoint = identity.endpoint
     server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time, judge, network)
-    sought = Sought(identity.thing, identity.trust, place=place_of(identity.slot), uses=_USES)
+    sought = Sought(identity.thing, identity.trust, place=place_of(identity.slot))
 
     def ask(request: bytes) -> Sequence[x509.Certificate]:
         return (*server.further_enroll(request, identity.slot, LABEL), *server.ca_certificates())

@@ -185,6 +185,19 @@ def test_who_names_no_use_or_any_may_certify_for_any(
     assert adopt(ceremony, cabinet, another).name == "plant-2"
 
 
+def test_a_ca_for_peers_names_both_uses_itself(
+    ceremony: Ceremony, cabinet: Keeping, clock: FakeClock, company: Certified
+) -> None:
+    client, server = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+    for uses in ((), (client,), (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)):
+        with pytest.raises(Fault) as caught:
+            made = Made(uses=uses).by(clock, company.certificate, company.key)
+            adopt(ceremony, cabinet, made, company, purpose=Purpose.PEERS)
+        assert caught.value.detail == "acceptance, step 5"
+    made = Made(uses=(client, server)).by(clock, company.certificate, company.key)
+    assert adopt(ceremony, cabinet, made, company, purpose=Purpose.PEERS).name == "plant-1"
+
+
 def test_a_key_of_another_is_refused(
     ceremony: Ceremony, cabinet: Keeping, clock: FakeClock, company: Certified
 ) -> None:

@@ -27,7 +27,7 @@ from troth.protocols.neighbours import Line, Welcome
 from troth.x509.algorithms import KeyAlgorithm
 from troth.x509.certificates import render_chain
 from troth.x509.profiles import Profile, Purpose
-from troth.x509.subjects import THINGS_DOMAIN, issuer_subject, thing_host, thing_subject
+from troth.x509.subjects import THINGS_DOMAIN, issuer_subject, parse_alternative_names, thing_host, thing_subject
 
 ANYBODY = Expected(("*",), timedelta.max)
 DAY = timedelta(days=1)
@@ -118,7 +118,7 @@ class Neighbourhood:
         life: timedelta,
         san: Sequence[str],
     ) -> Signed:
-        names = [x509.DNSName(each) for each in san or [thing_host(thing)]]
+        names = parse_alternative_names(san or [thing_host(thing)])
         template = self.maker.template(profile, thing_subject(thing), key, issuer, san=names)
         not_after = (self.maker.now + ends).replace(microsecond=0)
         made = replace(template, not_before=not_after - life, not_after=not_after)

@@ -177,9 +177,8 @@ def by_hand(
     context = ssl.create_default_context(cafile=str(here.home.root_file))
     context.maximum_version = newest
     if path is not None:
-        peer = find_peer(path)
-        assert peer is not None
-        context.load_cert_chain(peer.slot.chain_file, peer.slot.key_file)
+        slot = shown_slot(path)
+        context.load_cert_chain(slot.chain_file, slot.key_file)
     try:
         with (
             socket.create_connection((address.host, address.port), PATIENCE_S) as plain,
@@ -234,17 +233,28 @@ def test_without_a_trusted_time_nobody_is_met(here: Neighbourhood, identity: Lay
 
 def test_a_neighbour_cannot_pose_as_the_home(here: Neighbourhood, identity: Lay) -> None:
     """Not even a thing that is called as the home's server is: its certificate names it where no host has a name."""
-    path = identity("localhost", here.peer("localhost"))
+    with lax_server(shown_slot(identity("localhost", here.peer("localhost")))) as address:
+        with pytest.raises(ConnectionFault) as caught:
+            dial(address, "localhost", [here.home.root])
+        assert caught.value.refusal.word == "wrong-name"
+    with lax_server(here.home.server) as address:
+        dial(address, "localhost", [here.home.root]).close()
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "home.example"])
+def test_nor_can_who_steals_the_key_of_the_ca_for_neighbours(here: Neighbourhood, identity: Lay, name: str) -> None:
+    with lax_server(shown_slot(identity("lamp", here.peer("lamp", san=[name])))) as address:
+        with pytest.raises(ConnectionFault) as caught:
+            dial(address, name, [here.home.root])
+        assert "subtree violation" in caught.value.refusal.detail
+    with lax_server(here.home.server) as address:
+        dial(address, name, [here.home.root]).close()
+
+
+def shown_slot(path: Path) -> Slot:
     peer = find_peer(path)
     assert peer is not None
-    for own, is_home in ((peer.slot, False), (here.home.server, True)):
-        with lax_server(own) as address:
-            if is_home:
-                dial(address, "localhost", [here.home.root]).close()
-                continue
-            with pytest.raises(ConnectionFault) as caught:
-                dial(address, "localhost", [here.home.root])
-            assert caught.value.refusal.word == "wrong-name"
+    return peer.slot
 
 
 @contextmanager

@@ -27,6 +27,15 @@ def test_a_device_gets_a_small_short_lived_client_certificate(profiles: dict[str
     assert device.ca is None
 
 
+def test_a_peer_gets_a_certificate_for_a_day_and_for_both_ends(profiles: dict[str, Profile]) -> None:
+    peer, issuing = profiles["peer"], profiles["issuing-peers"]
+    assert (peer.issuer, peer.validity, peer.grace) == (Purpose.PEERS, timedelta(days=1), timedelta(0))
+    assert set(peer.extended_key_usage) == {ExtendedUse.CLIENT_AUTH, ExtendedUse.SERVER_AUTH}
+    assert peer.san_thing
+    assert issuing.ca
+    assert (issuing.ca.purpose, issuing.ca.name_constraints) == (Purpose.PEERS, True)
+
+
 def test_each_issuer_is_for_one_use(profiles: dict[str, Profile]) -> None:
     root = profiles["root"]
     assert root.ca
@@ -116,6 +125,8 @@ def test_what_may_be_left_out_has_its_default() -> None:
         (GOOD + 'crl = "some"', "crl: 'some' is not known"),
         (GOOD + 'ocsp = "yes"', "ocsp: must be true or false"),
         (GOOD + "[san]\nallowed = []\nrequired = true", "san.allowed: names no kind"),
+        (GOOD + "[san]\nthing = true", "san.thing: is for things"),
+        (GOOD.replace('"named"', '"thing"') + '[san]\nthing = true\nallowed = ["dns"]', "san.thing: is the one name"),
         (GOOD + '[san]\nallowed = []\nwithin = ["example"]', "san.within: bounds names of no"),
         (GOOD + '[san]\nallowed = ["dns"]\nwithin = ["*.example"]', "san.within: '*.example' is neither"),
         (GOOD + '[san]\nallowed = ["dns"]\nwithin = ["a b"]', "san.within: 'a b' is neither"),

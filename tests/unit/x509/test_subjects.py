@@ -18,6 +18,7 @@ from troth.x509.subjects import (
     parse_alternative_names,
     parse_bound,
     permitted_at,
+    thing_host,
     thing_of,
     thing_subject,
 )
@@ -28,6 +29,20 @@ def test_every_thing_has_one_subject(thing: str) -> None:
     subject = thing_subject(thing)
     assert thing_of(subject) == thing
     assert [part.oid for part in subject] == [NameOID.COMMON_NAME if len(thing) <= 64 else NameOID.USER_ID]
+
+
+@given(st.from_regex(r"[a-zA-Z0-9:_-]{1,128}", fullmatch=True))
+def test_every_thing_has_a_name_as_a_host_that_no_host_has(thing: str) -> None:
+    name = thing_host(thing)
+    assert parse_alternative_name(name).value == name
+    assert name.endswith(".troth.alt")
+    assert (name == f"{thing}.troth.alt") is (not name.endswith(".hashed.troth.alt"))
+
+
+def test_things_that_dns_takes_for_one_have_different_names_as_hosts() -> None:
+    things = ["lamp", "Lamp", "LAMP", "lamp:1", "lamp_1", "lamp-", "hashed", "a" * 63, "a" * 64]
+    assert len({thing_host(thing) for thing in things}) == len(things)
+    assert [thing for thing in things if "hashed" not in thing_host(thing)] == ["lamp", "a" * 63]
 
 
 @pytest.mark.parametrize(

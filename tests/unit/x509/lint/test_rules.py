@@ -71,6 +71,10 @@ class Bench:
         )
         return dataclasses.replace(self.template(), san=parse_alternative_names([name]))
 
+    def peer(self, *names: str) -> Template:
+        self.profile = dataclasses.replace(self.profile, san_thing=True)
+        return dataclasses.replace(self.template(), san=parse_alternative_names(names))
+
     def for_uses(self, *uses: KeyUse) -> Template:
         self.profile = dataclasses.replace(self.profile, key_usage=frozenset(uses))
         return self.template()
@@ -293,6 +297,9 @@ BAD: list[tuple[str, set[str], Callable[[Bench], x509.Certificate]]] = [
     ("alternative-names", set(), lambda b: b.build(b.server(x509.RFC822Name("a@home.example")))),
     ("alternative-names", set(), lambda b: b.build(b.server(x509.DNSName("a_b.home.example")))),
     ("alternative-names", set(), lambda b: b.build(b.camera("camera-1.elsewhere.example"))),
+    ("alternative-names", set(), lambda b: b.build(b.peer())),
+    ("alternative-names", set(), lambda b: b.build(b.peer("other.troth.alt"))),
+    ("alternative-names", set(), lambda b: b.build(b.peer("lamp.troth.alt", "home.example"))),
     ("server-name", set(), lambda b: b.build(b.server(), san=(x509.DNSName("mqtt.home.example"),))),
     ("empty-sequences", set(), lambda b: b.rebuild(extra=(SAN([]), False))),
     ("duplicate-extensions", READ_EXTENSIONS, lambda b: b.changed(extensions=_twice(b.build()))),
