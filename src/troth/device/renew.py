@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from troth.clock import Clock
+from troth.device.connection import ConnectionFault
 from troth.device.enroll import Enrolled, Wanted, enroll_by
 from troth.device.est import ESTServer, Hint
 from troth.device.home_time import HomeTime
@@ -31,6 +32,8 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None, netwo
 
     Raises `Fault`, with the folder as usable as before: not found without an identity, and as `enroll` does.
     """
+    # The new key takes the place of the credential before, which may be the only one that the home takes.
+    fall_back(path, clock, network)
     identity = open_identity(path)
     time = _time(identity, clock, network)
     server = _server(identity, time, network)
@@ -60,6 +63,7 @@ def renew(path: Path, clock: Clock, algorithm: KeyAlgorithm | None = None, netwo
 
 def ask_hint(path: Path, clock: Clock, network: Network = INTERNET) -> Hint:
     """Ask the home when the certificate in use is to be renewed. Raises `Fault` as `ESTServer` does; not found."""
+    fall_back(path, clock, network)
     identity = open_identity(path)
     return _server(identity, _time(identity, clock, network), network).renewal_info(identity.slot)
 
@@ -77,6 +81,27 @@ def find_due(path: Path, clock: Clock) -> datetime:
     except Fault:
         window = None
     return due_at(life_of(identity.certificate), window)
+
+
+def fall_back(path: Path, clock: Clock, network: Network = INTERNET) -> bool:
+    """Go back to the credential before where the home takes that one and not the one in use; say whether.
+
+    It puts a new one out of force that was not used for too long, and the one before may have expired meanwhile: then
+    it is good for nothing but the next renewal. Raises `Fault`: what the home has against the one in use where it takes
+    neither, and as `ESTServer` does.
+    """
+    previous = Slots(path).previous()
+    if previous is None:
+        return False
+    identity = open_identity(path)
+    server = _server(identity, _time(identity, clock, network), network)
+    refusal = _refusal(server, identity.slot)
+    if refusal is None:
+        return False
+    if _refusal(server, previous) is not None:
+        raise refusal
+    go_back(path, previous)
+    return True
 
 
 def go_back(path: Path, to: Slot) -> None:
@@ -104,6 +129,21 @@ def retire_previous(path: Path, proven: Slot) -> bool:
 
 def _time(identity: Identity, clock: Clock, network: Network) -> HomeTime:
     return HomeTime(network.judge_of(identity.time_servers) or clock, (*identity.trust, identity.certificate))
+
+
+def _refusal(server: ESTServer, slot: Slot) -> Fault | None:
+    """Return why the home does not take a credential; None when it does. Raises `Fault` where that is not known."""
+    try:
+        server.renewal_info(slot)
+    except ConnectionFault as fault:
+        if fault.refusal.alert is None:
+            raise
+        return fault
+    except Fault as fault:
+        if fault.kind is not Kind.UNAUTHENTICATED:
+            raise
+        return fault
+    return None
 
 
 def _server(identity: Identity, time: HomeTime, network: Network) -> ESTServer:

@@ -265,7 +265,7 @@ def test_a_home_that_refuses_to_renew_is_asked_again_by_the_same_request(
             settle_at(path, there.port)
             async with running(path) as heard:
                 await heard.until(Event.HOME_ASKED)
-                await heard.until(Event.RENEWED)
+                await heard.until(Event.PREVIOUS_REMOVED)
             assert len(says.requests) == 1
             says.fault = Fault(Kind.UNAVAILABLE, "the authority is away")
             with pytest.raises(Fault):
