@@ -119,7 +119,7 @@ class Gateway:
             return await asyncio.to_thread(record)
 
         courier, names = Courier(gate.upstream, gate.terms), gate.terms.names
-        return DataDoor(gate.admission, courier, gate.readings, names, gate.report, limits, end)
+        return DataDoor(gate.admission, courier, gate.readings, names, gate.report, limits, gate.flight, end)
 
     @property
     def position(self) -> int:

@@ -18,13 +18,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from troth.errors import Fault, Kind
+from troth.errors import Fault, Kind, PeerFault
 from troth.gateway.admission import Admission
 from troth.gateway.denials import Denials
 from troth.gateway.grants import Peer
 from troth.gateway.http.posts import address_of, peer_of
+from troth.gateway.http.uploads import read_body
 from troth.gateway.mqtt.courier import Courier
 from troth.gateway.mqtt.denying import deny, deny_reading
+from troth.gateway.mqtt.flight import Flight
 from troth.gateway.mqtt.names import Names
 from troth.gateway.readings import Readings
 from troth.gateway.refusal import Refusal
@@ -59,7 +61,11 @@ log = structlog.get_logger()
 
 
 _STATUSES: Final[Mapping[Kind, HTTPStatus]] = MappingProxyType(
-    {Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE, Kind.REJECTED: HTTPStatus.BAD_REQUEST}
+    {
+        Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+        Kind.REJECTED: HTTPStatus.BAD_REQUEST,
+        Kind.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    }
 )
 """Faults that are told as they are."""
 
@@ -99,6 +105,7 @@ class DataDoor:
         names: Names,
         report: Report,
         limits: Limits,
+        flight: Flight,
         kick: Kick,
     ) -> None:
         self._admission = admission
@@ -107,6 +114,7 @@ class DataDoor:
         self._names = names
         self._report = report
         self._payload_bytes_max = limits.payload_bytes_max or limits.packet_bytes
+        self._flight = flight
         self._kick = kick
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,7 +176,7 @@ class DataDoor:
         if not must_be_signed:
             for action in actions:
                 self._require(asker, action, topic, "publish.denied")
-        payload = await _body(request, self._payload_bytes_max)
+        payload = await self._body(request)
         if must_be_signed:
             await self._require_signed(asker, build_publish(topic, payload, retain=retains))
         await self._courier.publish(topic, payload, qos=int(qos), retain=retains)
@@ -209,6 +217,13 @@ class DataDoor:
             self._readings.close(checker)
         raise Wrong(HTTPStatus.FORBIDDEN, "forbidden")
 
+    async def _body(self, request: Request) -> bytes:
+        """Return what is posted. Raises `PeerFault` when that is too much, for itself or for all together."""
+        announced, most = request.headers.get("content-length", ""), self._payload_bytes_max
+        if announced.isascii() and announced.isdigit() and int(announced) > most:
+            raise PeerFault(Kind.TOO_LARGE, f"a message may have {most} bytes")
+        return await read_body(request.stream(), most, self._flight)
+
     def _require(self, asker: _Asker, action: Action, topic: str, event: str) -> None:
         problem = self._names.topic_problem(topic)
         if problem is not None or not asker.grant.decide(action, topic).allowed:
@@ -227,19 +242,6 @@ def _name_in(request: Request, prefix: str) -> str:
     if problem is not None:
         raise Wrong(HTTPStatus.BAD_REQUEST, problem)
     return name
-
-
-async def _body(request: Request, bytes_max: int) -> bytes:
-    announced = request.headers.get("content-length", "")
-    body = bytearray()
-    if not (announced.isascii() and announced.isdigit() and int(announced) > bytes_max):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > bytes_max:
-                break
-        else:
-            return bytes(body)
-    raise Wrong(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a message may have {bytes_max} bytes")
 
 
 def _json(value: dict[str, object]) -> Response:

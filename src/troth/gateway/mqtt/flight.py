@@ -5,13 +5,29 @@ no packets.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from troth.gateway.mqtt.valve import Valve, Why
 from troth.gateway.refusal import Reason
 
 FREE_BYTES: Final = 64 * 1024
 """What a session may hold at any time without a word; it is not counted."""
+
+
+class Holder(Protocol):
+    """Something that holds memory, such as a session."""
+
+    def hold_breath(self) -> None:
+        """Take no more from the peer for now."""
+        ...
+
+    def breathe(self) -> None:
+        """Take from the peer again."""
+        ...
+
+    def let_go(self) -> None:
+        """End: it has held for too long what others need."""
+        ...
 
 
 class Flight:
@@ -22,9 +38,9 @@ class Flight:
     def __init__(self, most: int) -> None:
         self._most = most
         # In the order in which they began to hold something.
-        self._held: dict[Share, int] = {}
-        self._still: set[Share] = set()
-        self._old: set[Share] = set()
+        self._held: dict[Holder, int] = {}
+        self._still: set[Holder] = set()
+        self._old: set[Holder] = set()
         self.total = 0
         """Bytes that are counted."""
 
@@ -33,8 +49,8 @@ class Flight:
         """Whether no more is to be taken."""
         return self.total > self._most
 
-    def note(self, holder: "Share", held_bytes: int) -> bool:
-        """Take note of what a session holds now; return whether it is counted."""
+    def note(self, holder: Holder, held_bytes: int) -> bool:
+        """Take note of what somebody holds now; return whether it is counted."""
         counted = held_bytes if held_bytes > FREE_BYTES else 0
         self.total += counted - self._held.get(holder, 0)
         if counted:
