@@ -44,6 +44,8 @@ class Sought:
     """What is asked for beside the thing's name."""
     place: TokenPlace | None = None
     """The token to make the key in; None: a file."""
+    shows_crosses: bool = False
+    """Whether what leads to another root in force is shown, too: for who trusts only that one yet."""
 
 
 def obtain(slot: Slot, sought: Sought, ask: Ask, clock: Clock, *, again: bool) -> bool:
@@ -57,7 +59,7 @@ def obtain(slot: Slot, sought: Sought, ask: Ask, clock: Clock, *, again: bool) -
     if request is None:
         request = _begin(slot, sought)
     if again or not _is_answered(slot, sought, clock.now()):
-        chain = _arrange(ask(request.der), request, sought.trust)
+        chain = _arrange(ask(request.der), request, sought)
         reached(DevicePoint.ANSWERED)
         write_private(slot.chain_file, render_chain(chain), overwrite=True)
         _verify(slot, sought, clock.now())
@@ -99,9 +101,7 @@ def _is_answered(slot: Slot, sought: Sought, at: datetime) -> bool:
     return True
 
 
-def _arrange(
-    answer: Sequence[x509.Certificate], request: Request, trust: Sequence[x509.Certificate]
-) -> list[x509.Certificate]:
+def _arrange(answer: Sequence[x509.Certificate], request: Request, sought: Sought) -> list[x509.Certificate]:
     """Return the certificate of our key and those above it, by name, up to the roots and without them.
 
     Proves nothing: `_verify` does.
@@ -113,7 +113,7 @@ def _arrange(
             "the home's answer holds no certificate for the key of this device",
             hint="ask whoever runs the home; the next try sends the same request again",
         )
-    roots = {root.subject for root in trust}
+    roots = {root.subject for root in sought.trust}
     while len(chain) < CHAIN_CERTIFICATES_MAX and chain[-1].issuer not in roots:
         above = [each for each in answer if each.subject == chain[-1].issuer and each not in chain]
         # A root that is not trusted leads nowhere; the certificate of it by another may.
@@ -121,7 +121,9 @@ def _arrange(
         if not above:
             break
         chain.append(above[0])
-    return chain
+    if sought.shows_crosses:
+        chain += [each for each in answer if each.subject == chain[-1].issuer and each.subject != each.issuer]
+    return chain[:CHAIN_CERTIFICATES_MAX]
 
 
 def _verify(slot: Slot, sought: Sought, at: datetime) -> None:

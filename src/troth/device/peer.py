@@ -72,7 +72,7 @@ def renew_peer(path: Path, clock: Clock, network: Network = INTERNET) -> Peer:
     time = HomeTime(judge or clock, (*identity.trust, identity.certificate))
     endpoint = identity.endpoint
     server = ESTServer(endpoint.est, endpoint.name_of(endpoint.est), identity.trust, time, judge, network)
-    sought = Sought(identity.thing, identity.trust, place=place_of(identity.slot))
+    sought = Sought(identity.thing, identity.trust, place=place_of(identity.slot), shows_crosses=True)
 
     def ask(request: bytes) -> Sequence[x509.Certificate]:
         return (*server.further_enroll(request, identity.slot, LABEL), *server.ca_certificates())

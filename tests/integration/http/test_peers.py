@@ -8,6 +8,8 @@ from tests.fixtures.doors import RunningDoors
 from tests.fixtures.issuance import certificates
 from tests.fixtures.strangers import enrollment
 
+from troth.authority.ceremony import Ceremony
+from troth.authority.rollover import roll_over
 from troth.device.connection import ConnectionFault, Credential
 from troth.device.endpoint import Address, Endpoint
 from troth.device.est import ESTServer
@@ -18,7 +20,7 @@ from troth.device.slots import Slot, Slots
 from troth.errors import Fault, Kind
 from troth.registry.attachments import list_things_of
 from troth.store.read import read
-from troth.testing.authority import Held, TestAuthority
+from troth.testing.authority import ACTOR, Held, TestAuthority
 from troth.x509.certificates import certificate_id
 from troth.x509.profiles import ExtendedUse, Purpose
 
@@ -76,6 +78,29 @@ def test_a_device_gets_it_by_what_it_is_at_home_and_only_while_it_is(
     assert (end - at).total_seconds() <= 24 * 3600
     with pytest.raises(Fault, match="has expired"):
         recognise(second.chain, [site.root], expected, use=ExtendedUse.SERVER_AUTH, at=end.replace(year=end.year + 1))
+
+
+def test_during_a_rollover_neighbours_know_each_other_by_either_root(
+    live_authority: TestAuthority, tmp_path: Path
+) -> None:
+    """One has heard of the new root already, and shows what leads from the old one to it."""
+    site, held = live_authority, live_authority.device("lamp-1")
+    site.issuer(Purpose.PEERS)
+    ceremony = Ceremony(site.db, site.clock, site.public_url, site.cabinet, ACTOR)
+    new = roll_over(ceremony, site="home.example", line="root", names=()).new
+    roll_over(ceremony, site="home.example", line="peers", names=())
+    enrollment(site, PEERS)
+    running = RunningDoors(site, tmp_path / "bell")
+    try:
+        path = an_identity(site, running, held, tmp_path / "lamp")
+        write_trust(path, [new.certificate, site.root])
+        peer = renew_peer(path, site.clock)
+    finally:
+        running.close()
+    assert peer.chain[1].issuer == new.certificate.subject
+    expected, at = Expected(("lamp-1",)), site.clock.now()
+    for trusted in ([site.root], [new.certificate], [site.root, new.certificate]):
+        assert recognise(peer.chain, trusted, expected, use=ExtendedUse.CLIENT_AUTH, at=at) == "lamp-1"
 
 
 def test_it_opens_no_door_at_home(live_authority: TestAuthority, doors: RunningDoors, tmp_path: Path) -> None:
