@@ -72,7 +72,7 @@ def over_kept_connections(port: int, pid: int, asked: list[bytes], count: int, c
         for place, each in enumerate(sockets):
             each.sendall(asked[(start + place) % len(asked)])
         for each in sockets:
-            body = _read(each)
+            body = read_answer(each)
             answers += _SUCCESSFUL in body[:12]
             good += _GOOD in body
     figure = Figure(answers, good, time.perf_counter() - began, cpu_s([pid]) - cpu)
@@ -87,13 +87,13 @@ def over_new_connections(port: int, pid: int, asked: list[bytes], count: int) ->
     for number in range(count):
         with socket.create_connection(("127.0.0.1", port), _PATIENCE_S) as each:
             each.sendall(asked[number % len(asked)])
-            body = _read(each)
+            body = read_answer(each)
         answers += _SUCCESSFUL in body[:12]
         good += _GOOD in body
     return Figure(answers, good, time.perf_counter() - began, cpu_s([pid]) - cpu)
 
 
-def _read(sock: socket.socket) -> bytes:
+def read_answer(sock: socket.socket) -> bytes:
     """Read one answer and return its body."""
     data = b""
     while b"\r\n\r\n" not in data:

@@ -17,6 +17,8 @@ class Peer:
     port: int
     processes: Mapping[str, tuple[int, ...]]
     """The ids of all its processes, by the part that they play."""
+    public_port: int | None = None
+    """Where it answers HTTP in the clear, if it does."""
 
 
 Start = Callable[[Site, Path], AbstractContextManager[Peer]]

@@ -34,8 +34,8 @@ def troth(site: Site, folder: Path, workers: int = 1) -> Iterator[Peer]:
         said: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
         if "listen" not in said:
             raise NotStarted(f"troth up does not start: {tail(log)}")
-        port = int(said["listen"]["mqtt"].rpartition(":")[2])
-        yield Peer("troth", version("troth"), port, _processes(said))
+        port, public_port = (int(said["listen"][door].rpartition(":")[2]) for door in ("mqtt", "public"))
+        yield Peer("troth", version("troth"), port, _processes(said), public_port)
 
 
 def _processes(said: dict[str, Any]) -> dict[str, tuple[int, ...]]:
