@@ -1,6 +1,7 @@
 """What a device shows to its neighbours: got with what it is at home, kept good, and never more than that."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from cryptography import x509
 from tests.fixtures.est_door import Asked, Reply, est_door
 from tests.unit.device.home import Home
 from tests.unit.device.neighbourhood import DAY, PATIENCE_S, Neighbourhood
+from tests.unit.device.test_power_cut import tear, watching
 
 from troth.device.agent import Agent
 from troth.device.endpoint import Address, Endpoint
@@ -20,6 +22,7 @@ from troth.device.identity import Settings, write_settings
 from troth.device.peer import FOLDER, PeerKeeper, find_peer, ready_peer, renew_peer
 from troth.device.slots import Slots
 from troth.errors import Fault, Kind
+from troth.keys.file import read_key
 from troth.protocols.est import CERTIFICATES_TYPE, parse_body, render_certificates
 from troth.testing.clock import FakeClock
 from troth.x509.algorithms import PublicKey
@@ -162,3 +165,19 @@ def test_the_agent_keeps_it_good(here: Neighbourhood, lamp: Path) -> None:
     with at_home(here, lamp, peers(here)):
         asyncio.run(work())
     assert find_peer(lamp) != before
+
+
+@pytest.mark.slow
+def test_a_power_cut_at_any_instant_leaves_something_to_show(here: Neighbourhood, lamp: Path, tmp_path: Path) -> None:
+    folder, clock = lamp / FOLDER, FakeClock(datetime.now(UTC))
+    with at_home(here, lamp, peers(here)):
+        with watching(folder, tmp_path / "cuts", ()) as cuts:
+            renew_peer(lamp, clock)
+        assert len(cuts) > 10
+        for cut in cuts:
+            tear(cut.folder)
+            shutil.rmtree(folder)
+            shutil.copytree(cut.folder, folder, symlinks=True)
+            for peer in (find_peer(lamp), renew_peer(lamp, clock)):
+                assert peer is not None
+                assert read_key(peer.slot.key_file, None).public_key == peer.certificate.public_key(), cut.before
