@@ -10,9 +10,11 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Final
 
 import h11
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
@@ -23,6 +25,7 @@ from troth.clock import Clock
 from troth.errors import Bug, PeerFault
 from troth.limits import Limits
 from troth.tls.context import CIPHERS_TLS12, CIPHERS_TLS13, ServerTLS
+from troth.tls.joining import JoiningTransport
 from troth.tls.peer import PeerTLS
 from troth.tls.protocol import Acceptor
 
@@ -32,6 +35,7 @@ _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _CIPHERS: Final = CIPHERS_TLS12 | CIPHERS_TLS13
 # The Date header is this fresh (RFC 9110, 6.6.1).
 _DATE_S: Final = 1.0
+_PEMS_KEPT: Final = 64
 
 
 Glance = Callable[[bytes, bytes], bytes | None]
@@ -154,7 +158,7 @@ class HTTPServer:
 class _Connection(H11Protocol):
     """One HTTP/1.1 connection that knows its peer's certificate, and ends when the peer keeps it waiting too long."""
 
-    transport: asyncio.Transport
+    transport: JoiningTransport
 
     def __init__(self, server: HTTPServer) -> None:
         super().__init__(server.config, server.state, {}, asyncio.get_running_loop())
@@ -162,7 +166,7 @@ class _Connection(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(JoiningTransport(transport, self.loop))
         self._server.empty.clear()
         if self._server.closing or len(self.connections) > self._server.limits.connections_max:
             transport.abort()
@@ -170,9 +174,9 @@ class _Connection(H11Protocol):
         peer = transport.get_extra_info("tls")
         if isinstance(peer, PeerTLS) and self._server.acceptor is not None:
             self.scheme = "https"
-            own = self._server.acceptor.tls.identity.chain[0].public_bytes(Encoding.PEM).decode("ascii")
+            own = self._server.acceptor.tls.identity.chain[0]
             try:
-                self.app = _with_peer(self._server.app, tls_extension(peer, own), peer)
+                self.app = _with_peer(self._server.app, tls_extension(peer, _pem(own)), peer)
             except PeerFault:
                 # What the peer presented above its own certificate cannot be shown to anybody.
                 transport.abort()
@@ -185,6 +189,7 @@ class _Connection(H11Protocol):
             answer = glance(data, self._server.date)
             if answer is not None:
                 self.transport.write(answer)
+                self.transport.flush()
                 self._unset_keepalive_if_required()
                 self._unwatch()
                 self._watch()
@@ -240,13 +245,18 @@ def tls_extension(peer: PeerTLS, server_certificate: str) -> Mapping[str, object
     own = peer.certificate
     return {
         "server_cert": server_certificate,
-        "client_cert_chain": [one.public_bytes(Encoding.PEM).decode("ascii") for one in peer.chain],
+        "client_cert_chain": [_pem(one) for one in peer.chain],
         "client_cert_name": own.subject.rfc4514_string() if own is not None else None,
         # Any other that is not good ends the handshake, and no application sees it.
         "client_cert_error": EXPIRED if peer.is_expired else None,
         "tls_version": _VERSIONS[peer.version],
         "cipher_suite": _CIPHERS[peer.cipher],
     }
+
+
+@lru_cache(_PEMS_KEPT)
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
 
 
 def _with_peer(app: ASGIApp, extension: Mapping[str, object], peer: PeerTLS) -> ASGIApp:
