@@ -23,42 +23,54 @@ class Recorder(asyncio.Transport):
         self.asked.append("abort")
 
 
-async def test_a_turns_writes_are_one() -> None:
-    outer = Recorder()
-    joining = JoiningTransport(outer, asyncio.get_running_loop())
-    joining.write(b"head")
-    joining.write(b"")
-    joining.write(bytearray(b" body"))
-    assert outer.asked == []
-    await asyncio.sleep(0)
-    joining.write(b"next")
-    await asyncio.sleep(0)
-    assert outer.asked == [b"head body", b"next"]
+def test_a_turns_writes_are_one() -> None:
+    async def run() -> None:
+        outer = Recorder()
+        joining = JoiningTransport(outer, asyncio.get_running_loop())
+        joining.write(b"head")
+        joining.write(b"")
+        joining.write(bytearray(b" body"))
+        assert outer.asked == []
+        await asyncio.sleep(0)
+        joining.write(b"next")
+        await asyncio.sleep(0)
+        assert outer.asked == [b"head body", b"next"]
+
+    asyncio.run(run())
 
 
-async def test_the_end_comes_after_what_was_written() -> None:
-    outer = Recorder()
-    joining = JoiningTransport(outer, asyncio.get_running_loop())
-    joining.write(b"last words")
-    joining.close()
-    await asyncio.sleep(0)
-    assert outer.asked == [b"last words", "close"]
+def test_the_end_comes_after_what_was_written() -> None:
+    async def run() -> None:
+        outer = Recorder()
+        joining = JoiningTransport(outer, asyncio.get_running_loop())
+        joining.write(b"last words")
+        joining.close()
+        await asyncio.sleep(0)
+        assert outer.asked == [b"last words", "close"]
+
+    asyncio.run(run())
 
 
-async def test_an_abort_says_nothing_more() -> None:
-    outer = Recorder()
-    joining = JoiningTransport(outer, asyncio.get_running_loop())
-    joining.write(b"never said")
-    joining.abort()
-    await asyncio.sleep(0)
-    assert outer.asked == ["abort"]
+def test_an_abort_says_nothing_more() -> None:
+    async def run() -> None:
+        outer = Recorder()
+        joining = JoiningTransport(outer, asyncio.get_running_loop())
+        joining.write(b"never said")
+        joining.abort()
+        await asyncio.sleep(0)
+        assert outer.asked == ["abort"]
+
+    asyncio.run(run())
 
 
-async def test_no_more_is_held_than_a_buffer_full() -> None:
-    outer = Recorder()
-    joining = JoiningTransport(outer, asyncio.get_running_loop())
-    joining.write(bytes(40_000))
-    joining.write(bytes(40_000))
-    assert outer.asked == [bytes(80_000)]
-    await asyncio.sleep(0)
-    assert outer.asked == [bytes(80_000)]
+def test_no_more_is_held_than_a_buffer_full() -> None:
+    async def run() -> None:
+        outer = Recorder()
+        joining = JoiningTransport(outer, asyncio.get_running_loop())
+        joining.write(bytes(40_000))
+        joining.write(bytes(40_000))
+        assert outer.asked == [bytes(80_000)]
+        await asyncio.sleep(0)
+        assert outer.asked == [bytes(80_000)]
+
+    asyncio.run(run())
