@@ -39,6 +39,7 @@ _NOT_PROGRAMS = {
     "libtpm2_pkcs11": ("lib/*/libtpm2_pkcs11.so.1", "lib/*/pkcs11/libtpm2_pkcs11.so.1"),
     "tcti-tabrmd": ("lib/*/libtss2-tcti-tabrmd.so.0",),
     "wolfssl": ("include/wolfssl/ssl.h",),
+    "mbedtls": ("include/mbedtls/ssl.h",),
     "libc-headers": ("include/stdio.h",),
 }
 """What stands outside a user's PATH on Debian, or is no program: where below /usr it is."""

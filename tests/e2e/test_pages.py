@@ -1,6 +1,7 @@
 """Pages of the documentation that show commands, run as they stand."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,19 @@ def test_the_time(tmp_path: Path) -> None:
     assert "time          localhost at localhost:" in said
 
 
-@pytest.mark.needs("curl", "softhsm2-util", "pkcs11-engine")
-def test_keys_in_hardware(tmp_path: Path) -> None:
-    said = run_page("hardware.md", tmp_path, {name: value for name, value in ELSEWHERE.items() if "HTTPS" not in name})
+@pytest.mark.needs("curl", "softhsm2-util", "pkcs11-engine", "gnutls-cli")
+@pytest.mark.needs("gcc", "libc-headers", "wolfssl", "mbedtls")
+def test_keys_in_hardware_and_devices_without_our_library(tmp_path: Path) -> None:
+    elsewhere = {name: where for name, where in ELSEWHERE.items() if not name.endswith(("HTTPS", "MQTT"))}
+    said = run_page("hardware.md", tmp_path, {**elsewhere, "REPOSITORY": str(Path(__file__).parents[2])})
     assert said.count("vault-1, until ") == 2
     assert "key           P-256 in pkcs11:token=troth;object=troth-" in said
     assert not list((tmp_path / "vault").rglob("key.pem"))
+    # By curl with either key, and by GnuTLS.
+    assert said.count('"message": "OK"') == 3
+    taken = re.findall(r"^(TLSv1.[23]) (\d+) (\d+)\n2002000040020001$", said, re.MULTILINE)
+    assert [version for version, *_ in taken] == ["TLSv1.2", "TLSv1.3"]
+    assert ("handshake -0x2700\n" in said, "handshake -322\n" in said) == (True, True)
+    # Certificate and handshake as small as the page says.
+    assert "the lamp's certificate has 50" in said
+    assert all(int(sent) < 1100 and int(received) < 1750 for _, sent, received in taken)
