@@ -38,8 +38,10 @@ from troth.protocols.provisioning import (
 )
 from troth.registry.certificates import CertificateState
 from troth.registry.policies import attach_policy, create_policy
+from troth.registry.states import revoke
 from troth.testing.authority import Held, TestAuthority
 from troth.x509.algorithms import KeyAlgorithm
+from troth.x509.crl import Reason
 from troth.x509.profiles import Purpose
 
 T = "lamps"
@@ -250,6 +252,48 @@ def test_attacks_change_nothing_and_the_twin_succeeds(plant: House, claim: Held,
         "rejected",
         Rejection(400, "InvalidCertificateOwnershipToken", "the certificate ownership token is not good, or no longer"),
     )
+
+
+def test_a_replay_gains_nothing(plant: House, claim: Held) -> None:
+    """Who has heard every byte of a flow, and has a claim certificate, too: the batch's own, or another batch's."""
+    _, from_csr, provision = topics()
+    key, serial = generate(KeyAlgorithm.P256), f"s{next(_numbers)}"
+    request = render_create_from_csr(Format.JSON, csr(key).decode())
+    honest, thief = claimant(plant, claim), claimant(plant, claim)
+    created = parse_created(Format.JSON, ask(honest, from_csr, request)[1])
+    registration = render_registration(Format.JSON, Registration(created.token, {"Serial": serial}))
+    other = plant.thing(*CLAIM_POLICY[1:], allow("iot:Connect", "client/*"))
+    plant.gateway.settle()
+    stranger = plant.live(other)
+    filters = [f"{each}/{end}" for each in (from_csr, provision) for end in ("accepted", "rejected")]
+    assert stranger.subscribe(*filters) == (0,) * 4
+    first = ask(honest, provision, registration)
+    assert first[0] == "accepted"
+    # Whoever has the token hears the same words; they are of the owner's certificate and thing, whose key is elsewhere.
+    for talk in (honest, thief, stranger):
+        assert ask(talk, provision, registration) == first
+    (row,) = certificates(plant.site.db, f"lamp-{serial}")
+    assert row.certificate_id == created.certificate_id
+    # The request again: nobody gets that certificate for another thing, nor another one for that key and a thing.
+    for talk in (thief, stranger):
+        end, answer = ask(talk, from_csr, request)
+        assert end == "accepted"
+        again = parse_created(Format.JSON, answer)
+        for name in (serial, f"{serial}-2"):
+            asked = render_registration(Format.JSON, Registration(again.token, {"Serial": name}))
+            end, answer = ask(talk, provision, asked)
+            assert end == "rejected", answer
+    assert certificates(plant.site.db, f"lamp-{serial}-2") == []
+    # Once it is revoked, no word of then brings it back.
+    with change(plant.site.db, plant.site.clock, "operator:anna") as changing:
+        revoke(changing, created.certificate_id, Reason.KEY_COMPROMISE)
+    plant.gateway.settle()
+    for talk in (honest, thief, stranger):
+        ask(talk, provision, registration)
+        ask(talk, from_csr, request)
+    (row,) = certificates(plant.site.db, f"lamp-{serial}")
+    assert row.state is CertificateState.REVOKED
+    assert plant.talk(held_by(plant, key, created)).connect(f"lamp-{serial}").code != 0
 
 
 def test_too_many_at_a_time_are_rejected_and_the_others_answered(plant: House, claim: Held) -> None:
