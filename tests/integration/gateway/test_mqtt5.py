@@ -42,7 +42,7 @@ SAID = Properties(
 )
 ALL = allow("iot:*", "*")
 KEPT = Properties(session_expiry_s=600)
-SETTLED_S = 0.2
+SETTLED_S = 0.5
 """Until the broker, too, has seen a device go: what NATS sends to a link that is closing it sends again much later."""
 
 
@@ -252,16 +252,16 @@ def test_a_message_lives_as_long_as_it_says(house: House) -> None:
         assert (message.topic, message.payload) == (topic_of(lamp, "long"), b"kept")
         assert late.no_message()
         if late is five:
-            assert message.properties.message_expiry_s in {98, 99}
+            assert message.properties.message_expiry_s in range(60, 100)
 
 
 def test_a_will_waits_and_is_forgotten_when_its_device_is_back(house: House) -> None:
     lamp = house.thing()
     spy = house.spy(topic_of(lamp, "gone"))
-    will = Will(topic_of(lamp, "gone"), b"gone", 1, properties=Properties(will_delay_s=1))
+    will = Will(topic_of(lamp, "gone"), b"gone", 1, properties=Properties(will_delay_s=2))
     live5(house, lamp, will=will, properties=KEPT).socket.close()
     back = house.live(lamp, version=FIVE, clean_session=False, will=will, properties=KEPT)
-    house.let_pass(1.2)
+    house.let_pass(2.2)
     assert spy.no_message()
     back.socket.close()
     assert spy.no_message()
@@ -321,7 +321,6 @@ def test_a_session_is_kept_and_begun_anew_as_both_questions_are_answered(house: 
     assert talk.connect(name_of(lamp), clean_session=False).session_present
     assert talk.message() == (topic_of(lamp), b"queued")
     _leave(talk)
-    house.let_pass(0.3)
     talk = house.talk(lamp, version=FIVE)
     assert not talk.connect(name_of(lamp), clean_session=False, properties=KEPT).session_present
     spy.publish(topic_of(lamp), b"not asked for", qos=1)
@@ -352,7 +351,6 @@ def test_a_session_can_be_given_up_at_the_end(house: House) -> None:
     talk = live5(house, lamp, properties=KEPT)
     assert talk.subscribe(topic_of(lamp), qos=1) == (1,)
     _leave(talk, Properties(session_expiry_s=0))
-    house.let_pass(0.3)
     again = house.talk(lamp, version=FIVE)
     assert not again.connect(name_of(lamp), clean_session=False, properties=KEPT).session_present
 
