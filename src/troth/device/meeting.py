@@ -164,11 +164,6 @@ class Stream:
             self._lines.feed(data)
         return line
 
-    def end(self) -> None:
-        """Have whoever reads or writes here find the connection ended, from any thread."""
-        with suppress(OSError):
-            self._raw.shutdown(socket.SHUT_RDWR)
-
     def close(self) -> None:
         """Close; what was said last still arrives."""
         tls.part(self._connection, self._raw)

@@ -143,7 +143,7 @@ class Host:
         self._clock, self._network = clock or SystemClock(), network
         self._places = threading.BoundedSemaphore(NEIGHBOURS_AT_ONCE_MAX)
         self._over = threading.Event()
-        self._open: set[Stream] = set()
+        self._open: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
         self._changing = threading.Lock()
         self.met_one = threading.Event()
@@ -162,7 +162,7 @@ class Host:
             self._socket = socket.create_server((self._listen.host, self._listen.port), family=family)
         except OSError as error:
             raise Fault(Kind.MISCONFIGURED, f"nothing can listen at {self._listen}", detail=str(error)) from error
-        self._start(self._accept)
+        self._accepting = self._start(self._accept)
         self._start(self._keep)
         return self
 
@@ -171,15 +171,17 @@ class Host:
         self._over.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         with self._changing:
-            for stream in self._open:
-                stream.end()
+            for raw in self._open:
+                with suppress(OSError):
+                    raw.shutdown(socket.SHUT_RDWR)
             threads = list(self._threads)
         for thread in threads:
             thread.join()
         self._socket.close()
 
-    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+    def _start(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
         def run() -> None:
             try:
                 work(*arguments)
@@ -191,6 +193,7 @@ class Host:
         with self._changing:
             self._threads.add(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         while not self._over.is_set():
@@ -206,6 +209,10 @@ class Host:
             self._start(self._serve, plain, Address(place[0], place[1]))
 
     def _serve(self, plain: socket.socket, address: Address) -> None:
+        # A second handle, by which `__exit__` ends it whatever it is at.
+        raw = plain.dup()
+        with self._changing:
+            self._open.add(raw)
         try:
             self._meet(plain, address)
         except NotMet as fault:
@@ -214,22 +221,21 @@ class Host:
         except Fault as fault:
             self._tell(Event.NEIGHBOUR_REFUSED, peer=str(address), why="other", by="us", **reason(fault))
         finally:
+            with self._changing:
+                self._open.discard(raw)
+            raw.close()
+            plain.close()
             self._places.release()
 
     def _meet(self, plain: socket.socket, address: Address) -> None:
         own = find_peer(self._path)
         if own is None:
-            plain.close()
             raise Fault(Kind.NOT_FOUND, f"{self._path} shows nothing to neighbours any more")
         party = Party(open_identity(self._path), own, self._expected, self._clock, self._network)
         stream = party.meet(plain, address, listens=True)
-        with self._changing:
-            self._open.add(stream)
         try:
             self._converse(stream)
         finally:
-            with self._changing:
-                self._open.discard(stream)
             stream.close()
 
     def _converse(self, stream: Stream) -> None:

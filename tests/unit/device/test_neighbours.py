@@ -31,6 +31,7 @@ from troth.device.neighbours import Host, call
 from troth.device.peer import find_peer
 from troth.device.slots import Slot
 from troth.errors import Fault, Kind
+from troth.limits import NEIGHBOURS_AT_ONCE_MAX
 from troth.protocols.neighbours import Line, Refused, Welcome
 from troth.testing.clock import FakeClock
 
@@ -297,3 +298,16 @@ def test_nobody_is_there(here: Neighbourhood, identity: Lay, unused_port: int) -
     with pytest.raises(NotMet) as caught:
         call(identity("door", here.peer("door")), Address("127.0.0.1", unused_port), "lamp")
     assert (caught.value.word, caught.value.kind) == ("unreachable", Kind.UNAVAILABLE)
+
+
+def test_who_says_nothing_keeps_nobody_out_and_ends_with_the_host(here: Neighbourhood, identity: Lay) -> None:
+    door = identity("door", here.peer("door"))
+    with hosting(identity("lamp", here.peer("lamp"))) as (address, _):
+        silent = [socket.create_connection((address.host, address.port)) for _ in range(NEIGHBOURS_AT_ONCE_MAX - 1)]
+        with call(door, address, "lamp") as neighbour:
+            assert neighbour.send("hello") == "door said hello"
+    # Long before a handshake would be given up.
+    for each in silent:
+        with each:
+            each.settimeout(PATIENCE_S)
+            assert each.recv(1) == b""
