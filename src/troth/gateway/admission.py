@@ -11,6 +11,7 @@ from datetime import datetime
 from troth.clock import Clock
 from troth.errors import Fault
 from troth.gateway.first_connections import Stranger
+from troth.gateway.first_use import FirstUses
 from troth.gateway.grants import Grants, Peer
 from troth.gateway.mqtt.names import Owner, upstream_client_id
 from troth.gateway.principals import Known, Principals
@@ -50,16 +51,16 @@ class Admission:
         realm: Realm,
         limits: Limits,
         is_up_to_date: Callable[[], Awaitable[bool]],
-        on_admitted: Callable[[Known], None] = lambda _known: None,
+        first_uses: FirstUses | None = None,
         greet: Callable[[Stranger], Awaitable[Refusal]] | None = None,
     ) -> None:
-        """`greet` meets those who come for the first time; without it they are unknown."""
+        """`first_uses` are told who was let in; `greet` meets those who come for the first time, else unknown."""
         self._principals = principals
         self._clock = clock
         self._grants = Grants(clock, realm, limits.principals_kept_max)
         self._client_id_bytes_max = limits.client_id_bytes_max
         self._is_up_to_date = is_up_to_date
-        self._on_admitted = on_admitted
+        self._first_uses = first_uses
         self._greet = greet
 
     async def principal(self, certificate_id: str, stranger: Stranger | None = None) -> Known:
@@ -95,7 +96,8 @@ class Admission:
         grant = self._grants.visit(known, peer, thing)
         if grant is None:
             raise _refusal(Reason.POLICY_UNREADABLE, known.certificate_id)
-        self._on_admitted(known)
+        if self._first_uses is not None:
+            self._first_uses.notice(known)
         return thing.name if thing else None, grant
 
     def admit(self, known: Known, peer: Peer, connect: Connect) -> Admitted:
@@ -116,10 +118,17 @@ class Admission:
         will = _first_denial(_will_decisions(grant, connect))
         _require(grant.decide(Action.CONNECT, client_id), Reason.CONNECT_DENIED, will)
         _require(will, Reason.WILL_DENIED, will)
-        self._on_admitted(known)
         owner = Owner("thing", thing.name) if thing else Owner("certificate", known.certificate_id)
         name, is_exclusive = (thing.name, thing.exclusive) if thing else (None, False)
         return Admitted(client_id, name, is_exclusive, owner, grant, upstream_client_id(owner, client_id))
+
+    async def settle(self, known: Known) -> None:
+        """Return once it is on record that this certificate was used; before its holder hears that it was let in.
+
+        Raises `Fault` (unavailable).
+        """
+        if self._first_uses is not None:
+            await self._first_uses.settle(known)
 
 
 def _sole(things: Iterable[Thing]) -> Thing | None:

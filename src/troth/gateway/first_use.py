@@ -1,7 +1,8 @@
-"""The first use of a renewed certificate: noticed once by a worker, and settled by the enrollment in its own time.
+"""The first use of a renewed certificate: noticed once by a worker, and settled by the enrollment.
 
 Costs a comparison for all other certificates, and a look into a dictionary for renewed ones that were noticed before.
-Nobody who connects waits for it; what could not be settled is tried again.
+Who connects by MQTT waits for it, once: with the answer the device forgets the certificate before, and one that nobody
+is on record to have used is put out of force in the end. Nobody else waits; what could not be settled is tried again.
 """
 
 import asyncio
@@ -35,14 +36,20 @@ class FirstUses:
 
     def notice(self, known: Known) -> None:
         """Take note that a certificate's holder was let in."""
-        if known.method != METHOD or known.certificate_id in self._noticed:
+        if not self._is_new(known):
             return
-        self._noticed[known.certificate_id] = None
-        if len(self._noticed) > RENEWALS_SETTLED_KEPT_MAX:
-            # Looked up once more when it comes again, and found settled.
-            self._noticed.popitem(last=False)
+        self._note(known)
         self._waiting.add(known.certificate_id)
         self._any.set()
+
+    async def settle(self, known: Known) -> None:
+        """Return once it is on record that a certificate's holder was let in. Raises `Fault` (unavailable)."""
+        if not self._is_new(known):
+            return
+        settled = await asyncio.to_thread(note_first_use, self._db, self._clock, known.certificate_id)
+        self._note(known)
+        if settled:
+            log.info("renewal.settled", certificate_id=known.certificate_id)
 
     async def run(self) -> None:
         """Settle what was noticed, without end."""
@@ -51,6 +58,15 @@ class FirstUses:
             self._any.clear()
             while self._waiting:
                 await self._settle(next(iter(self._waiting)))
+
+    def _is_new(self, known: Known) -> bool:
+        return known.method == METHOD and known.certificate_id not in self._noticed
+
+    def _note(self, known: Known) -> None:
+        self._noticed[known.certificate_id] = None
+        if len(self._noticed) > RENEWALS_SETTLED_KEPT_MAX:
+            # Looked up once more when it comes again, and found settled.
+            self._noticed.popitem(last=False)
 
     async def _settle(self, certificate_id: str) -> None:
         try:

@@ -226,7 +226,7 @@ async def serve(
         ring, wait_s = issuing.ring, ENROLLMENT_WAIT_S_MAX
         desk = Desk(Provisioning(db, clock, realm, limits, issuing.public_url, conclusions, ring, Hooks(), wait_s))
     gate = Gate(
-        admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses.notice, first.greet),
+        admission=Admission(principals, clock, realm, limits, control.is_up_to_date, first_uses, first.greet),
         roster=roster,
         upstream=upstream,
         seats=Seats(upstream, limits.connections_max),

@@ -94,8 +94,9 @@ class Live:
         self._counter.open(self.relay.answer)
         gate.seats.take(seat, arrival.sitter)
 
-    async def dial(self) -> None:
-        """Connect to the broker, which says CONNACK then. Raises `Fault` (unavailable)."""
+    async def dial(self, known: Known) -> None:
+        """Connect to the broker, which says CONNACK then, for whom `known` is. Raises `Fault` (unavailable)."""
+        await self._gate.admission.settle(known)
         if self.exchange.checker is not None:
             await self._gate.readings.open(self._checker)
         seats, seat, opening = self._gate.seats, self._admitted.upstream_client_id, self._opening

@@ -154,7 +154,7 @@ class Session(asyncio.Protocol):
     async def _open(self, connect: Connect) -> None:
         try:
             known = await self._gate.admission.principal(self.certificate_id, self._stranger)
-            await self._admit(known, connect).dial()
+            await self._admit(known, connect).dial(known)
         except Refusal as refusal:
             self._refuse(refusal)
         except Fault as fault:
