@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.enroll", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds, to see that it works; no figures to quote")
     parser.add_argument("--count", type=int, default=2000, help="enrollments of each kind")
-    parser.add_argument("--clients", type=int, default=16, help="how many ask at once")
+    parser.add_argument("--clients", type=int, default=64, help="how many ask at once")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     options = parser.parse_args()
     logs.configure("bench", "console", level=logging.WARNING)
@@ -58,7 +58,7 @@ def main() -> int:
         parts = ", ".join(f"{part} {used:,.0f}" for part, used in figure.cpu_us.items())
         print(
             f"{name:<32}{figure.done:>7,}  {figure.per_s:>7,.0f}  {figure.total_us:>11,.0f}  {parts}; "
-            f"others used {figure.strangers:.0%}"
+            f"the load {figure.load_us:,.0f}; others used {figure.strangers:.0%}"
         )
         if figure.error is not None:
             print(f"  {figure.error}")

@@ -27,6 +27,8 @@ class Figure:
     wall_s: float
     cpu_us: dict[str, float]
     """Microseconds of CPU time for each that was asked, by part of the server."""
+    load_us: float
+    """Microseconds of CPU time for each that the load itself took, which shares the machine."""
     strangers: float
     """The share of the machine that went to neither the server nor the load."""
     error: str | None
@@ -123,12 +125,14 @@ def measure(server: Server, work: Work, posts: Sequence[bytes], clients: int) ->
         thread.join()
     wall = time.perf_counter() - began
     spent = {part: cpu_s(pids) - used[part] for part, pids in server.processes.items()}
-    foreign = machine.busy_s() - busy - (time.process_time() - own) - sum(spent.values())
+    load = time.process_time() - own
+    foreign = machine.busy_s() - busy - load - sum(spent.values())
     return Figure(
         asked=len(posts),
         done=sum(done),
         wall_s=wall,
         cpu_us={part: seconds / len(posts) * 1e6 for part, seconds in spent.items()},
+        load_us=load / len(posts) * 1e6,
         strangers=max(0.0, foreign / wall / (os.cpu_count() or 1)),
         error=errors[0] if errors else None,
     )
