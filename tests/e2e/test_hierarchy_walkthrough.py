@@ -51,7 +51,7 @@ def test_the_pages_two_machines(tmp_path: Path) -> None:
         is_root = row["purpose"] == "root"
         # Every key is on one machine and on one only.
         assert (row["kept"] == "elsewhere", vault[name]["kept"] == "elsewhere") == (is_root, not is_root)
-    assert {path.suffix for path in stick.iterdir()} == {".pem", ".csr"}
+    assert {path.suffix for path in stick.iterdir()} == {".pem", ".csr", ".crl"}
     assert "PRIVATE" not in "".join(path.read_text() for path in stick.iterdir())
     home = machines["online"] / "site"
     assert (home / "root.pem").read_text().count("BEGIN") == 2

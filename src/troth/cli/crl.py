@@ -1,7 +1,9 @@
 """``troth crl``: the certificate revocation lists in force, and making them anew."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 from sqlalchemy import Connection
@@ -9,18 +11,25 @@ from sqlalchemy import Connection
 from troth.app.cabinet import home_cabinet, lacks_pin
 from troth.authority.ceremony import opened_key
 from troth.authority.derive import crl_url
+from troth.authority.status.brought import bring_crl, list_withdrawn
 from troth.authority.status.publish import CRLDoor, scopes_of
 from troth.authority.status.schedule import schedule_for
 from troth.authority.status.stored import CRLKind, StoredCRL, list_crls
-from troth.cli.output import answer_table
+from troth.cli.output import answer_table, say
 from troth.cli.passphrase import PassphraseFileOption, prompt_pin, read_passphrase
 from troth.cli.server import HOME, HomeOption, JsonOption, WhyOption, opened
 from troth.errors import Fault, Kind
+from troth.journal.change import change
+from troth.keys.files import PUBLIC, read_bounded, write_private
+from troth.limits import FOREIGN_CRL_BYTES_MAX
 from troth.registry.issuers import Issuer, list_issuers
 from troth.store.read import read
+from troth.x509.crl import parse_crl
+from troth.x509.pem import is_pem, parse_pem, render_pem
 from troth.x509.profiles import Purpose
 
 app = typer.Typer()
+_LABEL: Final = "X509 CRL"
 
 CaOption = Annotated[
     str | None, typer.Option("--ca", metavar="CA", help="Only this CA's: its name, or a line of CAs such as root.")
@@ -50,6 +59,9 @@ def list_(
 @app.command()
 def publish(
     ca: CaOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the whole CRL of the one CA to this file, PEM.")
+    ] = None,
     passphrase_file: PassphraseFileOption = None,
     why: WhyOption = "",
     home: HomeOption = HOME,
@@ -57,7 +69,8 @@ def publish(
 ) -> None:
     """Make CRLs anew now: a root's, whose key is brought back for it, or those of CAs whose keys are in this home.
 
-    Without --ca, those of all issuing CAs. What runs does this by itself, the root's excepted.
+    Without --ca, those of all issuing CAs. What runs does this by itself, the root's excepted. With --out the CRL can
+    be carried to the machine that serves it: troth crl import there.
     """
     with opened(home) as here:
         pin = prompt_pin() if lacks_pin(here.home, here.settings) else None
@@ -66,16 +79,48 @@ def publish(
             issuers = [issuer for issuer in _chosen(connection, ca) if _is_ours(issuer, ca)]
         if not issuers:
             raise Fault(Kind.NOT_FOUND, "no CA signs CRLs here", hint="troth ca list shows which there are")
+        if out is not None and len(issuers) > 1:
+            names = ", ".join(issuer.name for issuer in issuers)
+            raise Fault(Kind.MALFORMED, f"a file holds the CRL of one CA, not of {names}", hint="say which with --ca")
         keys = {issuer.issuer_id: opened_key(issuer, cabinet) for issuer in issuers}
         url = here.settings.site.public_url
         door = CRLDoor(keys, url)
-        rows = [
-            _row(url, issuer, crl, here.clock.now())
+        made = [
+            (issuer, crl)
             for issuer in issuers
             for crl in door.publish(here.db, here.clock, here.actor, issuer, scopes_of(issuer), why)
         ]
+        rows = [_row(url, issuer, crl, here.clock.now()) for issuer, crl in made]
+    if out is not None:
+        _write(out, [crl for _, crl in made])
     shown = rows if as_json else [row for row in rows if row["shard"] is None]
     answer_table(shown, _COLUMNS, as_json=as_json)
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A whole CRL, PEM or DER.")],
+    why: WhyOption = "",
+    home: HomeOption = HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the CRL of a CA whose key is on another machine, as `crl publish --out` has written it there."""
+    data = read_bounded(file, FOREIGN_CRL_BYTES_MAX)
+    crl = parse_crl(parse_pem(data, _LABEL, blocks_max=1)[0] if is_pem(data) else data)
+    with opened(home) as here:
+        with change(here.db, here.clock, here.actor, why) as changing:
+            issuer, stored = bring_crl(changing, crl)
+            withdrawn = list_withdrawn(changing.connection, issuer, crl)
+        row = _row(here.settings.site.public_url, issuer, stored, here.clock.now())
+    for each in withdrawn:
+        say(f"it revokes {each.name}, which this home still trusts: troth cert revoke --ca {each.name}")
+    answer_table([row], _COLUMNS, as_json=as_json)
+
+
+def _write(file: Path, crls: Sequence[StoredCRL]) -> None:
+    whole = next(crl for crl in crls if crl.scope.shard is None and crl.kind is CRLKind.COMPLETE)
+    write_private(file, render_pem(_LABEL, whole.der), mode=PUBLIC, overwrite=True)
+    say(f"wrote CRL number {whole.number} to {file}")
 
 
 def _chosen(connection: Connection, ca: str | None) -> list[Issuer]:

@@ -97,7 +97,7 @@ class CRLDoor:
         with change(db, clock, work.actor, work.why) as changing:
             stored = [crl for crl in signed if put_in_force(changing, crl) and crl.kind is not CRLKind.BASE]
             if stored:
-                told = [_told(crl) for crl in stored]
+                told = [told_of(crl) for crl in stored]
                 changing.record(CRL_PUBLISHED, work.issuer.issuer_id, issuer_id=work.issuer.issuer_id, crls=told)
             reached(Point.CRL_IN_FORCE)
         return stored
@@ -162,7 +162,8 @@ def _about(draft: Draft, **digest: str) -> dict[str, object]:
     return _line(draft.scope, draft.kind, template.number, template.base_number) | digest
 
 
-def _told(crl: StoredCRL) -> dict[str, object]:
+def told_of(crl: StoredCRL) -> dict[str, object]:
+    """Return what the journal says of a CRL in force."""
     return _line(crl.scope, crl.kind, crl.number, crl.base_number) | {"sha256": crl.sha256, "entries": crl.entries}
 
 

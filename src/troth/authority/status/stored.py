@@ -79,11 +79,23 @@ def last_number(connection: Connection, scope: Scope) -> int:
 
 def take_number(change: Change, scope: Scope, number: int) -> None:
     """Take `number`, the one after the last, for what is about to be signed. Raises `Fault` (conflict): it is taken."""
-    if number == 1:
+    _move_number(change, scope, number - 1, number)
+
+
+def follow_number(change: Change, scope: Scope, number: int) -> None:
+    """Take note of a number given elsewhere, so that none up to it is given here. Raises `Fault` (conflict): it was."""
+    last = last_number(change.connection, scope)
+    if number <= last:
+        raise Fault(Kind.CONFLICT, f"CRL number {number} is not above {last}, which is known here")
+    _move_number(change, scope, last, number)
+
+
+def _move_number(change: Change, scope: Scope, before: int, number: int) -> None:
+    if before == 0:
         values = {"issuer_id": scope.issuer_id, "shard": _column(scope), "number": number}
         change.execute(_FIRST_NUMBER, values)
         return
-    if change.execute(_NEXT_NUMBER, _key(scope) | {"taken": number, "before": number - 1}).rowcount != 1:
+    if change.execute(_NEXT_NUMBER, _key(scope) | {"taken": number, "before": before}).rowcount != 1:
         raise Fault(Kind.CONFLICT, f"CRL number {number} has been taken by another process", retry_after=1.0)
 
 
