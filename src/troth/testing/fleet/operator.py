@@ -114,7 +114,7 @@ class Trouble:
     async def make(self) -> None:
         """Make it, for ever."""
         while True:
-            await asyncio.sleep(self._random.uniform(1.0, 20.0) * DAY_S)
+            await asyncio.sleep(self._random.uniform(4.0, 40.0) * DAY_S)
             if self._random.random() < 0.6:
                 self._cuts.arm_home(self._random.randrange(1, 60))
             else:
