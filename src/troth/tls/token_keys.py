@@ -9,6 +9,7 @@ ENGINE_load_private_key(3); Debian has the engine in libengine-pkcs11-openssl.
 import ctypes
 import ssl
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +26,8 @@ _CONTEXT_AT: Final = 2 * ctypes.sizeof(ctypes.c_void_p)
 """Where `PySSLContext` has its SSL_CTX: behind the head that every object of CPython's has, since its first version."""
 _POINTER: Final = ctypes.c_void_p
 _ENGINE: Final = b"pkcs11"
+_ENGINES: Final = threading.Lock()
+"""Held by who makes an engine or loads a key by one: an agent's threads connect side by side."""
 _HINT: Final = "on Debian 12: apt install libengine-pkcs11-openssl; docs/hardware.md says where this works"
 
 
@@ -47,11 +50,12 @@ def use_token_key(context: ssl.SSLContext, chain: bytes, access: TokenKeyAccess)
     """
     crypto, tls = _libraries()
     pointer = _pointer_of(context, tls)
-    key, said = _load(crypto, access)
-    if key is None and "PIN" not in said:
-        # Somebody has begun anew with the module, and the engine's session is gone; a PIN is not tried twice.
-        _engine.cache_clear()
+    with _ENGINES:
         key, said = _load(crypto, access)
+        if key is None and "PIN" not in said:
+            # Somebody has begun anew with the module, and the engine's session is gone; a PIN is not tried twice.
+            _engine.cache_clear()
+            key, said = _load(crypto, access)
     if key is None:
         raise Fault(
             Kind.UNAVAILABLE,

@@ -20,6 +20,7 @@ from troth.errors import Fault, Kind
 from troth.keys.pkcs11.calls import Calls, Late
 from troth.keys.pkcs11.faults import PIN_REFUSED, PinRefused, fault_of, unavailable
 from troth.keys.pkcs11.kinds import PUBLIC_EXPONENT, kind_of, public_key_of
+from troth.keys.pkcs11.locking import begin_with_locks, load_with_locks
 from troth.keys.pkcs11.pin import PinSource
 from troth.keys.pkcs11.uri import TokenURI
 from troth.keys.randomness import random_bytes
@@ -137,17 +138,28 @@ class Tokens:
         except (*PIN_REFUSED, pkcs11.MultipleObjectsReturned):
             raise
         except PKCS11Error:
-            # A handle of a token that was away, a module that does not see a new one: seen after a new beginning.
+            # A session that somebody else has ended: another one will do.
+            self._forget()
+        try:
+            return work()
+        except (*PIN_REFUSED, pkcs11.MultipleObjectsReturned):
+            raise
+        except PKCS11Error:
+            # A token that was away, a module that does not see a new one: seen after a new beginning. It comes last,
+            # because it ends the session of OpenSSL's engine as well, whatever that is about.
             self._is_stale = True
             return work()
 
+    def _forget(self) -> None:
+        self._sessions.clear()
+        self._keys.clear()
+
     def _loaded(self) -> "lib":
         if self._library is None:
-            self._library = pkcs11.lib(str(self._module))
+            self._library = load_with_locks(self._module)
         if self._is_stale or self._process != os.getpid():
-            self._sessions.clear()
-            self._keys.clear()
-            self._library.reinitialize()
+            self._forget()
+            begin_with_locks(self._module)
             self._process, self._is_stale = os.getpid(), False
         return self._library
 
