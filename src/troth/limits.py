@@ -169,6 +169,8 @@ REGISTRATION_CODE_S_MAX: Final = 7 * 86_400
 """How long a code is good for that proves possession of a CA's key."""
 FOREIGN_CRL_BYTES_MAX: Final = 16 * KIB * KIB
 """Bytes of a CRL of a registered CA."""
+CRL_REQUEST_BYTES_MAX: Final = KIB * KIB
+"""Bytes of what is carried to the machine that has a root's key: what its next CRL has to say."""
 ISSUANCES_PER_ISSUER_PER_HOUR_MAX: Final = 1_000_000
 """Certificates that enrollments have one CA sign within an hour."""
 TOKENS_PER_CHANGE_MAX: Final = 1000

@@ -47,11 +47,11 @@ def test_the_pages_two_machines(tmp_path: Path) -> None:
     assert vault.keys() == site.keys() == {"root-1", "root-2", "devices-1", "servers-1", "operators-1"}
     for name, row in site.items():
         assert row["issuer_id"] == vault[name]["issuer_id"]
-        assert row["state"] == ("SUPERSEDED" if name == "root-1" else "ACTIVE")
+        assert row["state"] == {"root-1": "SUPERSEDED", "operators-1": "REVOKED"}.get(name, "ACTIVE")
         is_root = row["purpose"] == "root"
         # Every key is on one machine and on one only.
         assert (row["kept"] == "elsewhere", vault[name]["kept"] == "elsewhere") == (is_root, not is_root)
-    assert {path.suffix for path in stick.iterdir()} == {".pem", ".csr", ".crl"}
+    assert {path.suffix for path in stick.iterdir()} == {".pem", ".csr", ".crl", ".request"}
     assert "PRIVATE" not in "".join(path.read_text() for path in stick.iterdir())
     home = machines["online"] / "site"
     assert (home / "root.pem").read_text().count("BEGIN") == 2

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from troth.app.home import Home, is_running
 from troth.app.settings import read_settings
+from troth.authority.status.attention import list_concerns
 from troth.errors import Fault
 from troth.journal.checkpoints import examine, find_newest, read_witness
 from troth.journal.tail import head
@@ -20,12 +21,13 @@ STATUS_BYTES_MAX = 1024 * 1024
 
 
 def describe(home: Home, db: Database, now: datetime) -> dict[str, object]:
-    """Return endpoints, processes and counts of the home as they are now."""
+    """Return endpoints, processes and counts of the home as they are now, and what its roots' CRLs want."""
     running = is_running(home)
     said = _said(home) if running else {}
     with read(db) as connection:
         counts = _counts(connection, now)
         journal = _journal(home, connection)
+        concerns = list_concerns(connection, now)
     return {
         "site": read_settings(home.settings_file, {}).site.name,
         "home": str(home.path),
@@ -34,6 +36,7 @@ def describe(home: Home, db: Database, now: datetime) -> dict[str, object]:
         "processes": said.get("processes", []),
         "counts": counts,
         "journal": journal,
+        "crls": concerns,
     }
 
 

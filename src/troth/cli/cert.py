@@ -11,6 +11,7 @@ from troth.authority.revoke import revoke as revoke_certificate
 from troth.cli.ca_register import foreign_row
 from troth.cli.cert_inventory import certificate_value, export, list_, show
 from troth.cli.cert_issue import issue
+from troth.cli.crl_carry import carried_lines
 from troth.cli.output import answer, say
 from troth.cli.server import HOME, HomeOption, JsonOption, WhyOption, opened
 from troth.enrollment.withdraw import withdraw_thing
@@ -62,11 +63,13 @@ def revoke(
             text = f"revoked CA {ca}: nothing that it has signed is taken any more"
             answer([foreign_row(found)], text, as_json=as_json)
         elif ca is not None:
-            _show_issuers(revoke_issuer(changing, get_issuer_named(changing.connection, ca), parsed), as_json=as_json)
+            issuer = get_issuer_named(changing.connection, ca)
+            withdrawn = revoke_issuer(changing, issuer, parsed)
+            _show_issuers(withdrawn, carried_lines(changing.connection, issuer), as_json=as_json)
         elif thing is not None:
-            withdrawn = withdraw_thing(changing, thing, parsed)
-            tokens = [f"revoked token {token.token_id}" for token in withdrawn.tokens]
-            _show("revoked", withdrawn.certificates, *tokens, as_json=as_json)
+            gone = withdraw_thing(changing, thing, parsed)
+            tokens = [f"revoked token {token.token_id}" for token in gone.tokens]
+            _show("revoked", gone.certificates, *tokens, as_json=as_json)
         else:
             row = certificates.get_certificate(changing.connection, identity or "")
             _show("revoked", [revoke_certificate(changing, row.certificate_id, parsed)], as_json=as_json)
@@ -118,9 +121,11 @@ def _show(word: str, rows: Sequence[CertificateRow], *more: str, as_json: bool) 
     )
 
 
-def _show_issuers(issuers: Sequence[Issuer], *, as_json: bool) -> None:
+def _show_issuers(issuers: Sequence[Issuer], carried: Sequence[str], *, as_json: bool) -> None:
     rows = [{"issuer_id": each.issuer_id, "name": each.name, "state": each.state} for each in issuers]
     text = "\n".join(f"revoked CA {each.name}: nothing that it has signed is taken any more" for each in issuers)
     answer(rows, text or "nothing to revoke", as_json=as_json)
-    if issuers:
+    if carried:
+        say("\n".join(carried))
+    elif issuers:
         say("its parent's CRL says so once it is published: troth crl publish --ca root")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from sqlalchemy import Connection
@@ -11,25 +11,24 @@ from sqlalchemy import Connection
 from troth.app.cabinet import home_cabinet, lacks_pin
 from troth.authority.ceremony import opened_key
 from troth.authority.derive import crl_url
+from troth.authority.status.attention import list_concerns
 from troth.authority.status.brought import bring_crl, list_withdrawn
 from troth.authority.status.publish import CRLDoor, scopes_of
-from troth.authority.status.schedule import schedule_for
+from troth.authority.status.schedule import due_at
 from troth.authority.status.stored import CRLKind, StoredCRL, list_crls
+from troth.cli.crl_carry import LABEL, read_crl, request, sign
 from troth.cli.output import answer_table, say
 from troth.cli.passphrase import PassphraseFileOption, prompt_pin, read_passphrase
 from troth.cli.server import HOME, HomeOption, JsonOption, WhyOption, opened
 from troth.errors import Fault, Kind
 from troth.journal.change import change
-from troth.keys.files import PUBLIC, read_bounded, write_private
-from troth.limits import FOREIGN_CRL_BYTES_MAX
+from troth.keys.files import PUBLIC, write_private
 from troth.registry.issuers import Issuer, list_issuers
 from troth.store.read import read
-from troth.x509.crl import parse_crl
-from troth.x509.pem import is_pem, parse_pem, render_pem
+from troth.x509.pem import render_pem
 from troth.x509.profiles import Purpose
 
 app = typer.Typer()
-_LABEL: Final = "X509 CRL"
 
 CaOption = Annotated[
     str | None, typer.Option("--ca", metavar="CA", help="Only this CA's: its name, or a line of CAs such as root.")
@@ -44,7 +43,7 @@ def list_(
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """List the CRLs in force, and say which are good, due or expired."""
+    """List the CRLs in force, say which are good, due or expired, and what is to be done about those of roots."""
     with opened(home) as here, read(here.db) as connection:
         rows = [
             _row(here.settings.site.public_url, issuer, crl, here.clock.now())
@@ -52,8 +51,11 @@ def list_(
             for crl in list_crls(connection, issuer.issuer_id)
             if crl.kind is not CRLKind.BASE and (shards or crl.scope.shard is None)
         ]
+        concerns = list_concerns(connection, here.clock.now())
     empty = "no CRL has been published: the authority does it at its start (troth up), or troth crl publish"
     answer_table(rows, _COLUMNS, as_json=as_json, empty=empty)
+    for each in concerns:
+        say(f"ATTENTION: {each}")
 
 
 @app.command()
@@ -104,9 +106,8 @@ def import_(
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish the CRL of a CA whose key is on another machine, as `crl publish --out` has written it there."""
-    data = read_bounded(file, FOREIGN_CRL_BYTES_MAX)
-    crl = parse_crl(parse_pem(data, _LABEL, blocks_max=1)[0] if is_pem(data) else data)
+    """Publish the CRL of a CA whose key is on another machine, as `crl sign` or `crl publish --out` has written it."""
+    crl = read_crl(file)
     with opened(home) as here:
         with change(here.db, here.clock, here.actor, why) as changing:
             issuer, stored = bring_crl(changing, crl)
@@ -117,9 +118,13 @@ def import_(
     answer_table([row], _COLUMNS, as_json=as_json)
 
 
+app.command()(request)
+app.command()(sign)
+
+
 def _write(file: Path, crls: Sequence[StoredCRL]) -> None:
     whole = next(crl for crl in crls if crl.scope.shard is None and crl.kind is CRLKind.COMPLETE)
-    write_private(file, render_pem(_LABEL, whole.der), mode=PUBLIC, overwrite=True)
+    write_private(file, render_pem(LABEL, whole.der), mode=PUBLIC, overwrite=True)
     say(f"wrote CRL number {whole.number} to {file}")
 
 
@@ -157,4 +162,4 @@ def _row(public_url: str, issuer: Issuer, crl: StoredCRL, now: datetime) -> dict
 def _state(issuer: Issuer, crl: StoredCRL, now: datetime) -> str:
     if now >= crl.next_update:
         return "expired"
-    return "due" if now >= crl.this_update + schedule_for(issuer.purpose).every else "good"
+    return "due" if now >= due_at(issuer.purpose, crl.this_update, crl.next_update) else "good"

@@ -193,4 +193,7 @@ def _status_text(value: dict[str, object]) -> str:
     lines.append(f"  {'journal_signed':<22} {journal['signed']}")
     if journal["problem"]:
         lines.append(f"  ATTENTION: {journal['problem']}")
+    concerns = value["crls"]
+    assert isinstance(concerns, list)
+    lines += [f"  ATTENTION: {each}" for each in concerns]
     return "\n".join(lines)

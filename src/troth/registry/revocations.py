@@ -65,6 +65,19 @@ def find_revocation(connection: Connection, issuer_id: str, serial: int) -> Revo
     return None if row is None else Revocation(issuer_id, serial, row.revoked_at, Reason(row.reason), row.changed_at)
 
 
+def list_revocations(connection: Connection, issuer_id: str) -> list[Revocation]:
+    """Return all that this issuer has revoked, oldest first: for a root, of which there is a handful."""
+    statement = (
+        select(_COLUMNS.serial, _COLUMNS.revoked_at, _COLUMNS.reason, _COLUMNS.changed_at)
+        .where(_COLUMNS.issuer_id == issuer_id)
+        .order_by(_COLUMNS.revoked_at, _COLUMNS.serial)
+    )
+    return [
+        Revocation(issuer_id, int(row.serial, 16), row.revoked_at, Reason(row.reason), row.changed_at)
+        for row in connection.execute(statement)
+    ]
+
+
 def list_crl_entries(
     connection: Connection, issuer_id: str, shard: int | None = None, expired_before: datetime | None = None
 ) -> Sequence[bytes]:

@@ -17,6 +17,7 @@ from troth.errors import Kind
 from troth.keys.file import write_key
 from troth.registry.foreign_issuers import ForeignPurpose
 from troth.testing.authority import TestAuthority
+from troth.x509.certificates import render_chain
 
 pytestmark = pytest.mark.slow
 
@@ -121,3 +122,22 @@ def test_a_registered_ca_of_elsewhere_goes_whole(authority: TestAuthority, run: 
 )
 def test_what_cannot_be_is_told(said: Callable[..., Done], words: tuple[str, ...], kind: Kind) -> None:
     assert said(*words).returncode == EXIT_CODES[kind]
+
+
+def test_a_number_is_spent_beside_the_key_before_the_crl_is_handed_over(
+    authority: TestAuthority, run: Run, said: Callable[..., Done]
+) -> None:
+    folder = authority.folder
+    (folder / "ca.pem").write_bytes(render_chain([authority.root]))
+    run("crl", "request", "--ca", "root-1", "--out", str(folder / "asked"))
+    key, certificate = str(folder / "root" / "root.key"), str(folder / "ca.pem")
+    words = ("crl", "sign", str(folder / "asked"), "--key", key, "--certificate", certificate, "--out")
+    assert run(*words, str(folder / "root.crl"))["number"] == 1
+    kept = folder / "root" / "root.key.crl"
+    assert kept.read_bytes() == (folder / "root.crl").read_bytes()
+    assert said(*words, str(folder / "nowhere" / "root.crl")).returncode == EXIT_CODES[Kind.MISCONFIGURED]
+    assert run(*words, str(folder / "root.crl"))["number"] == 3
+    kept.write_bytes(b"torn")
+    assert said(*words, str(folder / "root.crl")).returncode == EXIT_CODES[Kind.MALFORMED]
+    assert said("crl", "import", str(folder / "root.crl")).returncode == 0
+    assert [row["number"] for row in run("crl", "list", "--ca", "root")] == [3]

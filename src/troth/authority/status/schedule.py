@@ -37,6 +37,14 @@ ROOT: Final = Schedule(every=timedelta(days=180), valid=timedelta(days=365), del
 """A root's key is fetched from its safe for each: seldom, and what it revokes are a handful of CAs."""
 
 
+def due_at(purpose: Purpose, this_update: datetime, next_update: datetime) -> datetime:
+    """Return when a CRL of a CA for `purpose` is to be followed by the next.
+
+    By the rhythm, or at half of its time where that comes first: one made elsewhere may be good for a shorter one.
+    """
+    return this_update + min(schedule_for(purpose).every, (next_update - this_update) / 2)
+
+
 def schedule_for(purpose: Purpose) -> Schedule:
     """Return the rhythm of the CRLs of a CA for `purpose`."""
     return ROOT if purpose is Purpose.ROOT else ISSUING

@@ -1,5 +1,6 @@
 """The CRL of a root whose key is on another machine: taken on that key's word alone, whole, newer and in force."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.fixtures.issuance import entries
 
 from troth.app.profiles import built_in_profiles
@@ -15,20 +17,26 @@ from troth.authority.ceremony import Ceremony
 from troth.authority.hierarchy import apply_profiles
 from troth.authority.revoke import revoke_issuer
 from troth.authority.roots import register_root
-from troth.authority.status.brought import bring_crl, list_withdrawn
+from troth.authority.status.attention import list_concerns
+from troth.authority.status.brought import bring_crl, list_withdrawn, request_crl
+from troth.authority.status.elsewhere import NUMBER_MAX, make_crl
 from troth.authority.status.publish import CRL_PUBLISHED, CRLDoor
 from troth.authority.status.stored import CRLKind, Scope, StoredCRL, find_crl, last_number
 from troth.authority.subordinate import sign_request
-from troth.errors import Fault, Kind
+from troth.cli.crl_carry import read_crl
+from troth.errors import Fault, Kind, PeerFault
+from troth.gateway.http.crl import Conditions, CRLs, parse_path
 from troth.journal.change import change
 from troth.keys.file import generate
+from troth.limits import FOREIGN_CRL_BYTES_MAX
+from troth.registry.issuers import Issuer, get_issuer_named
 from troth.store import migrate
 from troth.store.connect import connect
 from troth.store.read import read
 from troth.testing.authority import ACTOR, MemoryCabinet, TestAuthority
 from troth.testing.clock import FakeClock
 from troth.x509.algorithms import KeyAlgorithm
-from troth.x509.crl import parse_crl
+from troth.x509.crl import Reason, parse_crl
 from troth.x509.profiles import Purpose
 from troth.x509.requests import parse_request
 
@@ -135,24 +143,168 @@ def test_a_part_and_a_delta_are_not_taken_for_the_whole(site: Ceremony, authorit
         assert refused(site, each.sign(key, hashes.SHA256())) is Kind.REJECTED
 
 
-def test_a_ca_whose_key_is_here_signs_its_own(authority: TestAuthority, publish: Publish) -> None:
-    crl = publish()
+def test_an_issuing_ca_whose_key_is_here_signs_its_own(
+    authority: TestAuthority, devices: Issuer, door: CRLDoor
+) -> None:
+    made = door.publish(authority.db, authority.clock, ACTOR, devices, (None,))[0]
     with pytest.raises(Fault) as caught, change(authority.db, authority.clock, ACTOR) as changing:
-        bring_crl(changing, crl)
+        bring_crl(changing, parse_crl(made.der))
     assert caught.value.kind is Kind.CONFLICT
 
 
-def test_what_it_revokes_here_is_named(site: Ceremony, publish: Publish, authority: TestAuthority) -> None:
+def test_a_root_whose_key_lies_in_a_safe_counts_on(authority: TestAuthority, publish: Publish) -> None:
+    root, key = authority.hierarchy.root, authority.cabinet.open(authority.hierarchy.root.key_name)
+    publish()
+    with read(authority.db) as connection:
+        asked = request_crl(connection, root)
+    made = make_crl(root.certificate, key, asked, None, now=authority.clock.now(), valid=timedelta(days=90))
+    with change(authority.db, authority.clock, ACTOR) as changing:
+        assert bring_crl(changing, parse_crl(made.der))[1].number == 2
+    later = publish()
+    assert later.extensions.get_extension_for_class(x509.CRLNumber).value == x509.CRLNumber(3)
+
+
+@pytest.fixture
+def adopted(site: Ceremony, authority: TestAuthority) -> Issuer:
+    """A CA of the site that the root has certified."""
     asked = request_issuer(site, site="home.example", purpose=Purpose.DEVICES, line="more")
     vault = Ceremony(authority.db, authority.clock, authority.public_url, authority.cabinet, ACTOR)
     request = parse_request(asked.request)
     made, _ = sign_request(vault, request, site="home.example", purpose=Purpose.DEVICES, line="more", names=())
-    adopted = adopt_answer(site, [made.certificate, authority.root])
+    return adopt_answer(site, [made.certificate, authority.root])
+
+
+def test_what_it_revokes_here_is_named(
+    site: Ceremony, publish: Publish, authority: TestAuthority, adopted: Issuer
+) -> None:
     before = publish()
     with change(authority.db, authority.clock, ACTOR) as changing:
-        revoke_issuer(changing, made)
+        revoke_issuer(changing, get_issuer_named(changing.connection, adopted.name))
     after = publish()
     with change(site.db, site.clock, ACTOR) as changing:
         assert list_withdrawn(changing.connection, authority.hierarchy.root, before) == []
         issuer, _ = bring_crl(changing, after)
         assert list_withdrawn(changing.connection, issuer, after) == [adopted]
+
+
+def own_crl(authority: TestAuthority, builder: x509.CertificateRevocationListBuilder) -> x509.CertificateRevocationList:
+    return builder.sign(authority.cabinet.open(authority.hierarchy.root.key_name).private_key, hashes.SHA256())
+
+
+def numbered(authority: TestAuthority, number: int, age: timedelta) -> x509.CertificateRevocationListBuilder:
+    begin = authority.clock.now() - age
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.root.subject).last_update(begin)
+    return builder.next_update(begin + timedelta(days=90)).add_extension(x509.CRLNumber(number), critical=False)
+
+
+def test_what_has_been_revoked_here_must_be_on_it(
+    site: Ceremony, publish: Publish, authority: TestAuthority, adopted: Issuer
+) -> None:
+    crl = publish()
+    brought(site, crl)
+    with change(site.db, site.clock, ACTOR) as changing:
+        revoke_issuer(changing, adopted, Reason.KEY_COMPROMISE)
+    with read(site.db) as connection:
+        root = get_issuer_named(connection, "root-1")
+        asked = request_crl(connection, root)
+        (concern,) = list_concerns(connection, site.clock.now())
+    assert "does not say yet that more-1 is revoked: troth crl request --ca root-1" in concern
+    # Neither a new one, nor again the one in force.
+    for silent in (crl, publish()):
+        with pytest.raises(Fault) as caught:
+            brought(site, silent)
+        assert caught.value.kind is Kind.REJECTED
+        (missing,) = caught.value.parts
+        assert missing.message.startswith(f"more-1: serial {adopted.certificate.serial_number:x}, keyCompromise, since")
+    key = authority.cabinet.open(authority.hierarchy.root.key_name)
+    made = make_crl(authority.root, key, asked, crl, now=authority.clock.now(), valid=timedelta(days=90))
+    assert brought(site, parse_crl(made.der)).entries == 1
+    with read(site.db) as connection:
+        assert list_concerns(connection, site.clock.now()) == []
+
+
+def test_what_a_root_wants_is_told_ahead_and_gates_nothing(
+    site: Ceremony, authority: TestAuthority, adopted: Issuer, clock: FakeClock
+) -> None:
+    def concern() -> str:
+        with read(site.db) as connection:
+            assert get_issuer_named(connection, adopted.name).is_trusted
+            return " ".join(list_concerns(connection, clock.now()))
+
+    assert concern().startswith("no CRL of root-1 has been published, and certificates name it")
+    brought(site, own_crl(authority, numbered(authority, 1, timedelta())))
+    assert concern() == ""
+    clock.advance(timedelta(days=46))
+    assert concern().startswith("the CRL of root-1 expires on ")
+    clock.advance(timedelta(days=45))
+    assert concern().startswith("the CRL of root-1 expired on ")
+
+
+def test_it_is_served_where_certificates_say(site: Ceremony, publish: Publish, adopted: Issuer) -> None:
+    (point,) = adopted.certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    assert point.full_name is not None
+    path = "/" + point.full_name[0].value.split("/", 3)[3]
+    key = parse_path(path, {adopted.parent_id or "": 1})
+    assert key is not None
+    stored = brought(site, publish())
+    door = CRLs(site.db, site.clock)
+    response = asyncio.run(door.answer(key, Conditions()))
+    assert (response.status_code, response.body) == (200, stored.der)
+    assert response.headers["cache-control"] == "public, max-age=3600"
+    again = asyncio.run(door.answer(key, Conditions(none_match=response.headers["etag"])))
+    assert again.status_code == 304
+
+
+def test_no_byte_of_it_may_change(site: Ceremony, publish: Publish) -> None:
+    crl = publish()
+    der = crl.public_bytes(Encoding.DER)
+    with change(site.db, site.clock, ACTOR) as changing:
+        for at in range(len(der)):
+            for wrong in (der[:at], der[:at] + bytes((der[at] ^ 0x01,)) + der[at + 1 :]):
+                with pytest.raises(Fault) as caught:
+                    bring_crl(changing, parse_crl(wrong))
+                is_read = caught.value.kind is not Kind.MALFORMED
+                assert caught.value.kind is Kind.REJECTED if is_read else isinstance(caught.value, PeerFault)
+    assert in_force(site, brought(site, crl).scope.issuer_id) is not None
+
+
+def test_neither_holds_nor_others_certificates_nor_later_times_nor_great_numbers(
+    site: Ceremony, authority: TestAuthority
+) -> None:
+    brought(site, own_crl(authority, numbered(authority, 1, timedelta(hours=1))))
+    entry = x509.RevokedCertificateBuilder().serial_number(5).revocation_date(authority.clock.now())
+    held = entry.add_extension(x509.CRLReason(x509.ReasonFlags.certificate_hold), critical=False).build()
+    owner = x509.CertificateIssuer([x509.DirectoryName(authority.root.subject)])
+    others = entry.add_extension(owner, critical=True).build()
+    now = numbered(authority, 2, timedelta())
+    for crl, kind in [
+        (now.add_revoked_certificate(held), Kind.MALFORMED),
+        (now.add_revoked_certificate(others), Kind.MALFORMED),
+        (numbered(authority, 2, timedelta(hours=2)), Kind.CONFLICT),
+        (numbered(authority, 2, timedelta(hours=-1)), Kind.EXPIRED),
+        (numbered(authority, NUMBER_MAX + 1, timedelta()), Kind.UNSUPPORTED),
+    ]:
+        assert refused(site, own_crl(authority, crl)) is kind
+    assert brought(site, own_crl(authority, now.add_revoked_certificate(entry.build()))).entries == 1
+
+
+def test_cut_off_it_has_changed_nothing(site: Ceremony, publish: Publish, authority: TestAuthority) -> None:
+    crl = publish()
+    with pytest.raises(KeyboardInterrupt), change(site.db, site.clock, ACTOR) as changing:
+        bring_crl(changing, crl)
+        raise KeyboardInterrupt
+    root_id = authority.hierarchy.root.issuer_id
+    assert in_force(site, root_id) is None
+    assert entries(site.db, CRL_PUBLISHED) == []
+    with read(site.db) as connection:
+        assert last_number(connection, Scope(root_id, None)) == 0
+    assert brought(site, crl).number == 1
+
+
+def test_too_long_a_file_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "long.crl"
+    with file.open("wb") as stream:
+        stream.truncate(FOREIGN_CRL_BYTES_MAX + 1)
+    with pytest.raises(Fault) as caught:
+        read_crl(file)
+    assert caught.value.kind is Kind.TOO_LARGE
