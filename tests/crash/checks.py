@@ -10,7 +10,7 @@ from cryptography import x509
 from sqlalchemy import text
 from tests.crash.journeys import OPERATOR, REVOKED, Place
 
-from troth.authority.hierarchy import ISSUING, open_keys
+from troth.authority.hierarchy import FOUNDED, open_keys
 from troth.clock import SystemClock
 from troth.enrollment.ownerships import end_ownerships
 from troth.evidence.audit import Flaw
@@ -177,8 +177,8 @@ def _born(place: Place, db: Database, entries: list[Entry]) -> None:
     with read(db) as connection:
         purposes = Counter(issuer.purpose for issuer in list_issuers(connection))
         # Raises for a key that is not that of its certificate.
-        keys = open_keys(connection, place.cabinet(), (*ISSUING, Purpose.ROOT))
-    assert purposes == Counter((*ISSUING, Purpose.ROOT))
+        keys = open_keys(connection, place.cabinet(), (*FOUNDED, Purpose.ROOT))
+    assert purposes == Counter((*FOUNDED, Purpose.ROOT))
     assert len(keys) == len(purposes)
     assert [entry.kind for entry in entries].count("issuer.created") == len(purposes)
 
