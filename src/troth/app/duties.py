@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from troth.authority import retention as authority_retention
+from troth.authority.status.attention import list_concerns
 from troth.authority.status.publish import CRLDoor
 from troth.authority.status.serve import AUTHORITY
 from troth.clock import Clock
@@ -49,6 +50,14 @@ def _publish_crls(door: CRLDoor, db: Database, clock: Clock) -> None:
     door.publish_due(db, clock, AUTHORITY, issuers)
 
 
+def _watch_root_crls(db: Database, clock: Clock) -> None:
+    """Log what a person has to do about the CRLs of roots, which nothing here makes by itself."""
+    with read(db) as connection:
+        concerns = list_concerns(connection, clock.now())
+    for concern in concerns:
+        log.warning("crl.wanted", reason=concern)
+
+
 def _let_go(keep_expired: timedelta, db: Database, clock: Clock) -> None:
     """Delete what expired long ago, some at a time: others write between."""
     for prune in (authority_retention.prune, enrollment_retention.prune, enrollment_retention.prune_renewals):
@@ -82,6 +91,7 @@ def duties(crl_door: CRLDoor, keep_expired: timedelta) -> tuple[Duty, ...]:
         Duty("end-ownerships", 60.0, _end_ownerships),
         Duty("end-unused-renewals", 3600.0, _end_unused_renewals),
         Duty("publish-crls", 60.0, partial(_publish_crls, crl_door)),
+        Duty("watch-root-crls", 86_400.0, _watch_root_crls),
     )
 
 

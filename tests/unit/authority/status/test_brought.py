@@ -9,8 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from structlog.testing import capture_logs
 from tests.fixtures.issuance import entries
 
+from troth.app.duties import duties
 from troth.app.profiles import built_in_profiles
 from troth.authority.adopt import adopt_answer, request_issuer
 from troth.authority.ceremony import Ceremony
@@ -238,6 +240,10 @@ def test_what_a_root_wants_is_told_ahead_and_gates_nothing(
     assert concern().startswith("the CRL of root-1 expires on ")
     clock.advance(timedelta(days=45))
     assert concern().startswith("the CRL of root-1 expired on ")
+    watch = next(duty for duty in duties(CRLDoor({}, ""), timedelta(1)) if duty.name == "watch-root-crls")
+    with capture_logs() as logged:
+        watch.do(site.db, clock)
+    assert [(line["event"], line["reason"]) for line in logged] == [("crl.wanted", concern())]
 
 
 def test_it_is_served_where_certificates_say(site: Ceremony, publish: Publish, adopted: Issuer) -> None:
