@@ -1,8 +1,10 @@
 """The home's comings and goings: it is stopped, or dies in the middle of something, and comes back some time later."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
+from troth.limits import INTENT_AGE_S_MAX
 from troth.testing.fleet.cuts import Cuts, PowerCut
 from troth.testing.fleet.estate import Estate
 from troth.testing.fleet.home import Home, HomeDown
@@ -59,5 +61,13 @@ class Lifeline:
         self._loop.call_later(for_s, self.open)
 
     def _is_deaf(self) -> bool:
-        """Say whether the authority hears nothing this time."""
-        return self._deaf.random() < 0.02
+        """Say whether the authority hears nothing this time; it then comes to it some time later."""
+        if self._deaf.random() > 0.02:
+            return False
+        self._loop.call_later(self._deaf.uniform(1.0, 1.5 * INTENT_AGE_S_MAX), self._hear)
+        return True
+
+    def _hear(self) -> None:
+        if self.home is not None:
+            with suppress(HomeDown):
+                self.home.settle()

@@ -14,6 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from troth.authority.derive import _throwaway
 from troth.errors import Fault, Kind
 from troth.keys import randomness
 from troth.keys.file import FileKey, generate
@@ -26,6 +27,8 @@ _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6325
 @contextmanager
 def seeded(random: Random) -> Iterator[None]:
     """Let all randomness of this process that decides anything come from `random` while the block runs."""
+    # Made once in a process, and so in the first life of several only: before anything is drawn.
+    _throwaway(KeyAlgorithm.P256)
     own, make = vars(randomness)["secrets"], ec.generate_private_key
 
     def generate_private_key(curve: ec.EllipticCurve, backend: object = None) -> ec.EllipticCurvePrivateKey:
