@@ -134,6 +134,9 @@ def parse_crl(der: bytes) -> x509.CertificateRevocationList:
         _ = (crl.extensions, crl.issuer, crl.last_update_utc, crl.next_update_utc, crl.signature_hash_algorithm)
     except UNREADABLE as error:
         raise PeerFault(Kind.MALFORMED, "the CRL cannot be read", detail=str(error)) from error
+    # Bits said to be unused are not under the signature: other bytes of the same CRL, which OpenSSL does not take.
+    if not der.endswith(tlv(BIT_STRING, b"\x00", crl.signature)):
+        raise PeerFault(Kind.MALFORMED, "the CRL's signature is not in whole bytes")
     return crl
 
 
