@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from troth.errors import Kind, PeerFault
 from troth.limits import CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX
+from troth.x509.der import BIT_STRING, tlv
 from troth.x509.pem import is_pem, parse_pem
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -92,6 +93,9 @@ def _parse_der(der: bytes) -> x509.Certificate:
         raise PeerFault(Kind.MALFORMED, "the certificate is not of version 3")
     if serial <= 0:
         raise PeerFault(Kind.MALFORMED, "the certificate's serial number is not positive (RFC 5280, 4.1.2.2)")
+    # How many bits of the last octet are unused stands outside of what is signed: one certificate would have eight ids.
+    if not der.endswith(tlv(BIT_STRING, b"\x00", certificate.signature)):
+        raise PeerFault(Kind.MALFORMED, "the certificate does not end with a signature of whole octets")
     return certificate
 
 

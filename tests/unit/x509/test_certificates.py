@@ -68,6 +68,19 @@ def test_a_serial_number_or_version_that_cannot_be_is_refused(maker: Maker, chan
     assert caught.value.kind is Kind.MALFORMED
 
 
+def test_no_certificate_has_two_ids(maker: Maker) -> None:
+    """How many bits are unused is not signed. OpenSSL refuses what cryptography reads and verifies."""
+    made = (maker.device().certificate for _ in range(100))
+    # Bits that are said to be unused must be zero.
+    leaf = next(each for each in made if each.signature[-1] % 2 == 0)
+    der = bytearray(leaf.public_bytes(Encoding.DER))
+    der[len(der) - len(leaf.signature) - 1] = 1
+    assert x509.load_der_x509_certificate(bytes(der)).signature == leaf.signature
+    with pytest.raises(PeerFault) as caught:
+        parse_certificate(bytes(der))
+    assert caught.value.kind is Kind.MALFORMED
+
+
 def test_an_extension_that_stands_twice_is_refused(maker: Maker) -> None:
     der = maker.root.certificate.public_bytes(Encoding.DER)
     basic, usage = bytes.fromhex("0603551d13"), bytes.fromhex("0603551d0f")
