@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from troth.device.connack import Refused
 from troth.device.connection import ConnectionFault
 from troth.device.events import Event, Tell, reason
@@ -111,13 +113,13 @@ class Connector:
         self._renewed.clear()
         identity = open_identity(self._path)
         try:
-            link, proven, went_back = await self._connect(identity)
+            link, proven, refused = await self._connect(identity)
         except Fault as fault:
             await self._pause(failures, Event.NOT_CONNECTED, fault)
             return failures + 1
         began = asyncio.get_running_loop().time()
         await self._take_over(link)
-        await self._tidy(proven, went_back=went_back)
+        await self._tidy(proven, refused)
         end = await self._until_end_or_renewal(link)
         if end is None:
             self._tell(Event.SWITCHING)
@@ -135,18 +137,18 @@ class Connector:
         if old is not None:
             await old.disconnect()
 
-    async def _connect(self, identity: Identity) -> tuple[Link, Slot, bool]:
-        """Return a connection, the slot whose credential it was made with, and whether that is the one before."""
+    async def _connect(self, identity: Identity) -> tuple[Link, Slot, x509.Certificate | None]:
+        """Return a connection, the slot whose credential it was made with, and what was refused before, if anything."""
         previous = Slots(self._path).previous()
-        went_back = False
+        refused = None
         try:
             link = await self._open(identity)
         except Fault as fault:
             if previous is None or not _is_about_us(fault):
                 raise
+            refused = identity.certificate
             identity = replace(identity, slot=previous, chain=read_chain(previous.chain_file))
             link = await self._open(identity)
-            went_back = True
             self._tell(Event.WENT_BACK, **reason(fault))
         self._tell(
             Event.CONNECTED,
@@ -154,14 +156,14 @@ class Connector:
             certificate_id=certificate_id(identity.certificate),
             until=identity.certificate.not_valid_after_utc,
         )
-        return link, identity.slot, went_back
+        return link, identity.slot, refused
 
-    async def _tidy(self, proven: Slot, *, went_back: bool) -> None:
+    async def _tidy(self, proven: Slot, refused: x509.Certificate | None) -> None:
         """Keep in use what has worked, and nothing beside it."""
         try:
             async with self._changing:
-                if went_back:
-                    await asyncio.to_thread(go_back, self._path, proven)
+                if refused is not None:
+                    await asyncio.to_thread(go_back, self._path, proven, refused)
                 elif await asyncio.to_thread(retire_previous, self._path, proven):
                     self._tell(Event.PREVIOUS_REMOVED)
         except Fault:

@@ -16,7 +16,7 @@ from troth.device.connection import ConnectionFault
 from troth.device.enroll import Enrolled, Wanted, enroll_by
 from troth.device.est import ESTServer, Hint
 from troth.device.home_time import HomeTime
-from troth.device.identity import Identity, open_identity
+from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.network import INTERNET, Network
 from troth.device.schedule import due_at, life_of
 from troth.device.slot_keys import open_key, place_of
@@ -100,14 +100,18 @@ def fall_back(path: Path, clock: Clock, network: Network = INTERNET) -> bool:
         return False
     if _refusal(server, previous) is not None:
         raise refusal
-    go_back(path, previous)
+    go_back(path, previous, identity.certificate)
     return True
 
 
-def go_back(path: Path, to: Slot) -> None:
-    """Make `to` the credential in use, which was so before. Raises `Fault` (not found) when it is not kept any more."""
+def go_back(path: Path, to: Slot, refused: x509.Certificate) -> None:
+    """Make `to` the credential in use, which was so before, in the place of the `refused` one.
+
+    Raises `Fault` (not found) when it is not kept any more, or another is in use by now: that was renewed meanwhile.
+    """
     with holding(path) as slots:
-        if slots.previous() != to:
+        current = slots.current()
+        if slots.previous() != to or current is None or read_chain(current.chain_file)[0] != refused:
             raise Fault(Kind.NOT_FOUND, f"{path} does not keep that earlier credential")
         slots.switch(to)
 

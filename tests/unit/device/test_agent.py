@@ -458,4 +458,4 @@ def test_a_credential_that_is_not_in_use_any_more_proves_nothing_about_the_one_t
     assert retire_previous(path, open_identity(path).slot)
     assert Slots(path).previous() is None
     with pytest.raises(Fault, match="does not keep"):
-        go_back(path, proven)
+        go_back(path, proven, open_identity(path).certificate)

@@ -16,7 +16,7 @@ from troth.device.endpoint import Address
 from troth.device.enroll import enroll_by
 from troth.device.identity import Identity, open_identity, read_chain
 from troth.device.network import INTERNET, Streams
-from troth.device.renew import ask_hint, fall_back, renew
+from troth.device.renew import ask_hint, fall_back, go_back, renew
 from troth.device.slots import Slots
 from troth.errors import Fault, Kind
 from troth.protocols import problem
@@ -124,6 +124,20 @@ def test_of_two_that_are_refused_neither_is_written_over(path: Path, network: Ch
         renew(path, CLOCK, network=network)
     assert caught.value.kind in {Kind.UNAUTHENTICATED, Kind.EXPIRED}
     assert (own(path), before(path)) == (new, old)
+
+
+def test_what_was_renewed_meanwhile_is_not_gone_back_from(path: Path, network: Choosy) -> None:
+    # Somebody saw this one refused, and comes to go back from it when it is not in use any more.
+    refused = open_identity(path).certificate
+    renew(path, CLOCK, network=network)
+    new, previous = own(path), Slots(path).previous()
+    assert previous is not None
+    with pytest.raises(Fault) as caught:
+        go_back(path, previous, refused)
+    assert caught.value.kind is Kind.NOT_FOUND
+    assert own(path) == new
+    go_back(path, previous, open_identity(path).certificate)
+    assert own(path) != new
 
 
 def test_a_home_that_does_not_answer_decides_nothing(path: Path, network: Choosy) -> None:
