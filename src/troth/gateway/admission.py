@@ -146,6 +146,8 @@ def require_in_force(known: Known, now: datetime) -> None:
 
 def remembered(connect: Connect) -> Connect:
     """Return what `admit` needs of a CONNECT to decide it again later: no secrets, no payload."""
+    if connect.will is None and connect.username is None and connect.password is None:
+        return connect
     will = replace(connect.will, payload=b"") if connect.will else None
     return Connect(connect.client_id, connect.clean_session, connect.keep_alive_s, will)
 

@@ -21,6 +21,7 @@ Publish = Callable[[str, bytes], None]
 _TOPIC: Final = "$aws/events/"
 _AUTHORIZATION_FAILED: Final = "AUTHORIZATION_FAILED"
 _UNAUTHORISED: Final = frozenset({Kind.FORBIDDEN, Kind.UNAUTHENTICATED})
+_render: Final = json.JSONEncoder(ensure_ascii=False).encode
 _UNNAMED: Final = frozenset("#+")
 """A client id with one of these tells nothing, as on AWS: its topic would be a filter."""
 
@@ -113,7 +114,7 @@ class Presence:
             "principalIdentifier": who.certificate_id,
             **more,
         }
-        self._publish(f"{_TOPIC}{topic}/{who.client_id}", json.dumps(said, ensure_ascii=False).encode())
+        self._publish(f"{_TOPIC}{topic}/{who.client_id}", _render(said).encode())
 
 
 def _host(who: "Who") -> str:

@@ -32,6 +32,8 @@ from troth.protocols.mqtt import (
 
 CLIENT_ID: Final = "troth-events-"
 """How the client id begins that the broker sees; no session has one like it."""
+GATHER_S: Final = 0.05
+"""How long what is to be told waits for more that goes in the same write."""
 RETRY_S: Final = 0.5
 """How long to wait before a broker that did not answer is asked again."""
 _PING_S: Final = KEEP_ALIVE_S_MIN / 2
@@ -177,13 +179,19 @@ class Events:
         await self._changed.wait()
 
     def _wake(self) -> None:
-        """Send soon what waits, all in one write."""
-        if self._accepted and self._waiting and not self._is_waking:
+        """Send what waits, all in one write: soon, and at once where it is as much as the broker is sent."""
+        if len(self._waiting) >= _UNDER_WAY_MAX:
+            self._send()
+        elif self._waiting and self._accepted and not self._is_waking:
+            # A fleet that connects: a write and an answer for each would cost as much again as the events do.
             self._is_waking = True
-            asyncio.get_running_loop().call_soon(self._send)
+            asyncio.get_running_loop().call_later(GATHER_S, self._awake)
+
+    def _awake(self) -> None:
+        self._is_waking = False
+        self._send()
 
     def _send(self) -> None:
-        self._is_waking = False
         if self._link is None or not self._accepted:
             return
         out = []

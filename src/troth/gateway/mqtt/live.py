@@ -44,7 +44,6 @@ class Live:
     __slots__ = (
         "_admitted",
         "_arrival",
-        "_checker",
         "_connect",
         "_counter",
         "_forgets",
@@ -69,7 +68,8 @@ class Live:
         self._silenced = False
         self._parting: asyncio.Task[None] | None = None
         denials, connect = arrival.denials, opening.connect
-        denials.who = replace(denials.who, client_id=connect.client_id)
+        if denials.who.client_id != connect.client_id:
+            denials.who = replace(denials.who, client_id=connect.client_id)
         if connect.will is not None and (problem := gate.terms.names.topic_problem(connect.will.topic)):
             resource = request_resource(Action.PUBLISH, connect.will.topic)
             raise Refusal(Reason.WILL_DENIED, action=Action.PUBLISH, resource=resource, detail=problem)
@@ -84,9 +84,8 @@ class Live:
         own = self._counter.topics
         self.exchange = opening.exchange(gate.terms, self._admitted.grant, own, denials, seat)
         self._link = gate.upstream.prepare(arrival.session, connect, seat, opening.keep_alive_s)
-        self._checker = gate.readings.checker(known.certificate_id, self._admitted.thing)
         if self._admitted.grant.asks_for_signatures:
-            self.exchange.checker = self._checker
+            self.exchange.checker = gate.readings.checker(known.certificate_id, self._admitted.thing)
         limits, keep_alive_s = gate.terms.limits, opening.keep_alive_s
         self.relay = Relay(
             arrival.transport, arrival.intake, self._link, self.exchange, keep_alive_s, limits, gate.meter, denials
@@ -98,7 +97,7 @@ class Live:
         """Connect to the broker, which says CONNACK then, for whom `known` is. Raises `Fault` (unavailable)."""
         await self._gate.admission.settle(known)
         if self.exchange.checker is not None:
-            await self._gate.readings.open(self._checker)
+            await self._gate.readings.open(self.exchange.checker)
         seats, seat, opening = self._gate.seats, self._admitted.upstream_client_id, self._opening
         await seats.settle(seat, resumes=opening.resumes)
         if opening.beginning is Beginning.ANEW:
@@ -130,8 +129,10 @@ class Live:
         """The broker has said yes; return what the device is told."""
         self._is_accepted = True
         # What is not needed to decide again is not kept.
-        self._connect = remembered(self._connect)
-        self._opening = replace(self._opening, connect=self._connect)
+        connect = remembered(self._connect)
+        if connect is not self._connect:
+            self._connect = connect
+            self._opening = replace(self._opening, connect=connect)
         return self._opening.accepted(session_present=connack.session_present)
 
     def review(self, known: Known) -> tuple[Reason, str] | None:
@@ -148,8 +149,8 @@ class Live:
         self._take(known, admitted)
         if admitted.grant.asks_for_signatures and self.exchange.checker is None:
             # Its keys are looked up now; a message that comes first is signed by none.
-            self.exchange.checker = self._checker
-            self._gate.readings.open_soon(self._checker)
+            self.exchange.checker = self._gate.readings.checker(known.certificate_id, admitted.thing)
+            self._gate.readings.open_soon(self.exchange.checker)
         self.relay.regrant(admitted.grant)
         return None
 
@@ -174,7 +175,8 @@ class Live:
         """Leave the broker as the device asked: with its will due, now or later, and its session kept or forgotten."""
         gate, seat = self._gate, self._admitted.upstream_client_id
         gate.seats.leave(seat, self._arrival.sitter)
-        gate.readings.close(self._checker)
+        if self.exchange.checker is not None:
+            gate.readings.close(self.exchange.checker)
         self._counter.close()
         self.exchange.count(gate.report)
         self._arrival.denials.tick()

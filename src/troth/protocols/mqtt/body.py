@@ -13,6 +13,7 @@ from troth.protocols.mqtt.faults import breach
 from troth.protocols.mqtt.fields import Fields
 from troth.protocols.mqtt.packet_types import PacketType
 from troth.protocols.mqtt.packets import (
+    CONNACK_CODE_MAX,
     SUBSCRIPTION_REFUSED,
     Connack,
     ConnackCode,
@@ -80,7 +81,7 @@ def _will(fields: Fields, flags: int) -> Will | None:
 
 def _connack(body: bytes) -> Connack:
     flags, code = body
-    if flags & 0xFE or code > max(ConnackCode):
+    if flags & 0xFE or code > CONNACK_CODE_MAX:
         raise PeerFault(Kind.MALFORMED, "CONNACK has a reserved flag or return code")
     if flags and code:
         raise PeerFault(Kind.MALFORMED, "CONNACK refuses and yet has a session")  # [MQTT-3.2.2-4]

@@ -24,6 +24,9 @@ class ConnackCode(IntEnum):
     NOT_AUTHORIZED = 5
 
 
+CONNACK_CODE_MAX = max(ConnackCode)
+"""The last of them: what is above it, 3.1.1 cannot say."""
+
 SUBSCRIPTION_REFUSED = 0x80
 """The code in a SUBACK of 3.1.1 that says no to one filter; 0, 1 and 2 grant that QoS [MQTT-3.9.3-2].
 

@@ -9,10 +9,10 @@ from troth.errors import Kind, OurFault
 from troth.protocols.mqtt import encoding
 from troth.protocols.mqtt.packet_types import PacketType, Version
 from troth.protocols.mqtt.packets import (
+    CONNACK_CODE_MAX,
     SUBSCRIPTION_REFUSED,
     Auth,
     Connack,
-    ConnackCode,
     Connect,
     Disconnect,
     Packet,
@@ -92,7 +92,7 @@ def _is_plain(packet: Packet) -> bool:
             return False
         case Connect() if packet.will is not None and packet.will.properties != NO_PROPERTIES:
             return False
-        case Connack() if packet.code > max(ConnackCode):
+        case Connack() if packet.code > CONNACK_CODE_MAX:
             return False
         case Subscribe() if any(each != Subscription(each.topic_filter, each.qos) for each in packet.subscriptions):
             return False

@@ -36,6 +36,7 @@ class Listening:
         self.got: list[tuple[str, bytes]] = []
         self.connects: list[Connect] = []
         self.said: list[object] = []
+        self.read_together: list[int] = []
         self.answers = True
         self.code = ConnackCode.ACCEPTED
         self._server: asyncio.Server | None = None
@@ -57,8 +58,10 @@ class Listening:
         packets = Reader(65536, Role.SERVER)
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                before = len(self.got)
                 for packet in packets.feed(data):
                     self._take(packet, writer)
+                self.read_together.append(len(self.got) - before)
         writer.close()
 
     def _take(self, packet: object, writer: asyncio.StreamWriter) -> None:
@@ -115,6 +118,23 @@ def test_events_go_in_order_as_ourselves() -> None:
         (connect,) = broker.connects
         assert (connect.username, connect.clean_session) == ("gateway", True)
         assert events.lost == 0
+
+    at_work(part)
+
+
+def test_events_of_several_moments_go_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHER_S", 3600)
+
+    async def part(events: Events, broker: Listening) -> None:
+        await broker.open()
+        await until(lambda: events.is_connected)
+        for number in range(64):
+            # It goes for as much as the broker is sent at once, not for the end of the time.
+            assert not broker.got
+            events.publish(f"{TOPIC}{number}", b"x")
+            await asyncio.sleep(0.001)
+        await until(lambda: len(broker.got) == 64)
+        assert max(broker.read_together) == 64
 
     at_work(part)
 
