@@ -118,7 +118,9 @@ class Principals:
 
     def touched(self, entry: Entry) -> set[str]:
         """Return the certificate ids of what is kept that an entry touches."""
-        return set[str]().union(*(self._index.get(key, ()) for key in touched_by(entry)))
+        keys = tuple(touched_by(entry))
+        named = (name for noun, name in keys if noun == "certificate" and name in self._known)
+        return set(named).union(*(self._index.get(key, ()) for key in keys))
 
     def forget_all(self) -> None:
         """Keep nothing: whatever is asked next is looked up."""
@@ -218,7 +220,8 @@ def _purpose(connection: Connection, issuer_id: str) -> Purpose | None:
 
 
 def _keys_of(known: Known) -> set[Key]:
-    keys = {("certificate", known.certificate_id), ("issuer", known.issuer_id)}
+    """Return all by which it is to be found, beside its own name."""
+    keys = {("issuer", known.issuer_id)}
     keys.update(("thing", thing.name) for thing in known.things)
     keys.update(("group", group) for thing in known.things for group in thing.groups)
     # One policy may reach it in several ways.

@@ -10,7 +10,7 @@ from typing import Final
 
 from troth.limits import POLICY_SETS_KEPT_MAX
 from troth.names import Realm
-from troth.policy.actions import Action, request_arn
+from troth.policy.actions import Action, arn_beginning
 from troth.policy.attachment import NamedPolicy
 from troth.policy.condition import Condition
 from troth.policy.context import MESSAGE_SIGNED, VOLATILE_KEYS, RequestKeys
@@ -60,7 +60,7 @@ class Compiled:
                 _add(place, statement, keys, (denying if statement.effect is _DENY else allowing)[asked])
         return {
             action: Rules(
-                arn=request_arn(realm, action, ""),
+                arn=arn_beginning(realm, action),
                 keys=keys,
                 denies=share.denies[action] + _index(denies[action]),
                 allows=share.allows[action] + _index(allows[action]),

@@ -28,12 +28,13 @@ _SHA256_BYTES: Final = 32
 class Engine:
     """Of one door, in one thread: what it reads goes through one buffer, which nothing keeps."""
 
-    __slots__ = ("_buffer", "_bytes", "_digest", "_parsed")
+    __slots__ = ("_buffer", "_bytes", "_digest", "_parsed", "_start")
 
     def __init__(self) -> None:
         self._buffer = ffi.new("char[]", BUFFER_BYTES)
         self._bytes: bytearray = ffi.buffer(self._buffer)
         self._digest = ffi.new("unsigned char[]", _SHA256_BYTES)
+        self._start = ffi.new("char **")
         self._parsed: OrderedDict[str, x509.Certificate] = OrderedDict()
 
     def shake_hands(self, connection: SSL.Connection) -> bool:
@@ -52,9 +53,19 @@ class Engine:
 
     def unread(self, connection: SSL.Connection) -> bytes:
         """Return a copy of the peer's bytes that OpenSSL has not yet looked at: whole records, and the start of one."""
-        start = ffi.new("char **")
-        size = lib.BIO_get_mem_data(connection._into_ssl, start)
-        return bytes(ffi.buffer(start[0], size)) if size > 0 else b""
+        size = lib.BIO_get_mem_data(connection._into_ssl, self._start)
+        return bytes(ffi.buffer(self._start[0], size)) if size > 0 else b""
+
+    def renew_buffers(self, connection: SSL.Connection) -> None:
+        """Give a connection whose handshake is over new buffers, if these are empty: they never shrink."""
+        if any(lib.BIO_get_mem_data(bio, self._start) for bio in (connection._into_ssl, connection._from_ssl)):
+            return
+        into, out = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
+        if ffi.NULL in (into, out):
+            raise _no_memory()
+        # They are the connection's from here on, and those before are freed. SSL_set_bio(3).
+        lib.SSL_set_bio(connection._ssl, into, out)
+        connection._into_ssl, connection._from_ssl = into, out
 
     def read(self, connection: SSL.Connection) -> bytes:
         """Return the plaintext of the next record. Raises `SSL.Error`, as `SSL.Connection.recv` does."""

@@ -208,6 +208,8 @@ class TLSProtocol(asyncio.Protocol):
         if self._state is _State.OPEN:
             # What the peer sent right behind its last handshake message.
             self._deliver(self._reader.rest())
+        if self._state is _State.OPEN:
+            self._engine.renew_buffers(self._connection)
 
     def _out_of_time(self) -> None:
         self._told(HandshakeFailure.TIMEOUT, f"after {self._received} bytes")

@@ -108,3 +108,29 @@ def test_errors_are_pyopenssls_own(world: World) -> None:
         engine.read(early)
     with pytest.raises(SSL.Error):
         engine.seal(early, b"too early")
+
+
+def test_a_handshakes_buffers_are_given_back(world: World) -> None:
+    pair = Pair(world.tls(), world.client(world.device))
+    pair.shake_hands()
+    # Session numbers, which a gateway does not send.
+    pair.incoming.write(pair.engine.drain(pair.server))
+    before = pair.server._into_ssl, pair.server._from_ssl
+    pair.engine.renew_buffers(pair.server)
+    assert pair.server._into_ssl not in before
+    assert pair.server._from_ssl not in before
+    pair.client.write(b"ping")
+    assert pair.engine.open(pair.server, pair.outgoing.read()) == b"ping"
+    pair.incoming.write(pair.engine.seal(pair.server, b"pong"))
+    assert pair.client.read() == b"pong"
+
+
+def test_buffers_in_which_something_waits_are_kept(world: World) -> None:
+    pair = Pair(world.tls(), world.client(world.device))
+    pair.shake_hands(behind=b"ping")
+    pair.engine.renew_buffers(pair.server)
+    assert pair.engine.read(pair.server) == b"ping"
+    pair.server.send(b"pong")
+    pair.engine.renew_buffers(pair.server)
+    pair.incoming.write(pair.engine.drain(pair.server))
+    assert pair.client.read() == b"pong"

@@ -58,8 +58,9 @@ class Conversation(Listening):
         super().__init__(terms, grant, own, denials)
         self._published = 0
         self._delivered = 0
-        self._good: set[str] = set()
-        self._withheld: set[int] = set()
+        # Dicts in place of sets: an empty set takes 216 bytes, of most connections for ever, an empty dict 64.
+        self._good: dict[str, None] = {}
+        self._withheld: dict[int, None] = {}
         self._pongs_kept = 0
         self.checker: Checker | None = None
         """What looks at signatures, where a policy asks for them."""
@@ -132,7 +133,7 @@ class Conversation(Listening):
             return False
         if len(self._good) >= TOPICS_JUDGED_MAX:
             self._good.clear()
-        self._good.add(topic)
+        self._good[topic] = None
         return True
 
     def _may_publish(self, packet: Publish) -> bool:
@@ -192,12 +193,12 @@ class Conversation(Listening):
         if packet.qos == 1:
             self.to_broker.append(PUBACK + packet.packet_id.to_bytes(2))
         elif packet.qos == 2:
-            self._withheld.add(packet.packet_id)
+            self._withheld[packet.packet_id] = None
             self.to_broker.append(PUBREC + packet.packet_id.to_bytes(2))
 
     def _pubrel_from_broker(self, packet: Pubrel) -> None:
         if packet.packet_id in self._withheld:
-            self._withheld.discard(packet.packet_id)
+            del self._withheld[packet.packet_id]
             self.to_broker.append(PUBCOMP + packet.packet_id.to_bytes(2))
         else:
             self.to_device.append(PUBREL + packet.packet_id.to_bytes(2))

@@ -47,7 +47,7 @@ class Exchange(Conversation):
 
     def __init__(self, terms: Terms, grant: Grant, own: OwnTopics, denials: Denials) -> None:
         super().__init__(terms, grant, own, denials)
-        self._dropped: set[int] = set()
+        self._dropped: dict[int, None] = {}
         # The last byte of what may be an envelope: any other message is none, and is looked at no further.
         self._opened = LAST_BYTE if terms.envelopes else NO_BYTE
 
@@ -142,12 +142,12 @@ class Exchange(Conversation):
         if packet.qos == 1:
             self.to_device.append(PUBACK + packet.packet_id.to_bytes(2))
         elif packet.qos == 2:
-            self._dropped.add(packet.packet_id)
+            self._dropped[packet.packet_id] = None
             self.to_device.append(PUBREC + packet.packet_id.to_bytes(2))
 
     def _pubrel_from_device(self, packet: Pubrel) -> None:
         if packet.packet_id in self._dropped:
-            self._dropped.discard(packet.packet_id)
+            del self._dropped[packet.packet_id]
             self.to_device.append(PUBCOMP + packet.packet_id.to_bytes(2))
         else:
             self.to_broker.append(PUBREL + packet.packet_id.to_bytes(2))

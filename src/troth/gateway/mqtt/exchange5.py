@@ -212,7 +212,7 @@ class Exchange5(Deliveries):
         if packet.reason >= ReasonCode.UNSPECIFIED_ERROR:
             # That was its last word on this message, and in the other version there are two more.
             self._window.release(packet.packet_id)
-            self._withheld.add(packet.packet_id)
+            self._withheld[packet.packet_id] = None
         self.to_broker.append(PUBREC + packet.packet_id.to_bytes(2))
 
     def _pubcomp(self, packet: Pubcomp) -> None:

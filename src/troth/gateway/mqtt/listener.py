@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, cast
 
 from troth.gateway.balancers import Network, front
@@ -40,6 +41,7 @@ class Door:
 
     def __init__(self, gate: Gate, server_tls: ServerTLS, limits: Limits, balancers: Sequence[Network] = ()) -> None:
         self._gate = gate
+        self._session = partial(Session, gate)
         self._connections_max = limits.connections_max
         self._pending = PendingHandshakes.within(limits)
         witness = Witness(gate.report, LISTENER)
@@ -65,4 +67,4 @@ class Door:
     def _accept(self) -> asyncio.Protocol:
         if len(self._gate.roster) + len(self._pending) >= self._connections_max:
             return _Full(self._gate.report)
-        return self._acceptor.protocol(lambda: Session(self._gate))
+        return self._acceptor.protocol(self._session)

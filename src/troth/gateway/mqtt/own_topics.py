@@ -14,6 +14,7 @@ Ask = Callable[[Topic, str, bytes], None]
 """Takes a request: what it asks for, the name of its topic, its payload."""
 _GRANTED: Final = 0
 """Answers are sent once: QoS 0."""
+_NONE: Final = frozenset[str]()
 
 
 class OwnTopics:
@@ -25,7 +26,7 @@ class OwnTopics:
         self._ask = ask
         self._held_max = held_max
         # Of most connections for ever: an empty set of their own would be 200 bytes of each.
-        self._held: frozenset[str] = frozenset()
+        self._held = _NONE
 
     def is_own(self, topic_filter: str) -> bool:
         """Say whether a filter is served here."""

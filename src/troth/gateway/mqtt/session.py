@@ -181,6 +181,7 @@ class Session(asyncio.Protocol):
             self.end(Reason.UPSTREAM_REFUSED, f"CONNACK {connack.code.value}")
             return
         self._enter(State.LIVE)
+        self._opening = None
         self._transport.write(live.accept(connack))
         self._gate.meter.opened(self._loop.time() - self._began_s)
         self._gate.report.opened(self._denials.who)

@@ -79,12 +79,12 @@ class Subscriptions:
         self._take_here = take_here
         self._held: dict[str, Wish] = {}
         # Given back, and still held in part by the broker: they count, or a device could fill the broker with them.
-        self._stale: set[str] = set()
+        self._stale: dict[str, None] = {}
         self._leaves_some = leaves_some
         self._special = False
         self._waiting: dict[int, tuple[tuple[str, ...], list[int | None]]] = {}
         self._leaving: dict[int, tuple[int, ...]] = {}
-        self._withdrawn: set[int] = set()
+        self._withdrawn: dict[int, None] = {}
 
     # SUBSCRIBE.
 
@@ -148,7 +148,7 @@ class Subscriptions:
         is_new = before is None and topic_filter not in self._stale
         if len(self._waiting) >= self._held_max or (is_new and len(self._held) + len(self._stale) >= self._held_max):
             return full(topic_filter)
-        self._stale.discard(topic_filter)
+        self._stale.pop(topic_filter, None)
         handling = wanted.retain_handling
         if not (wanted.no_local or handling or identifier or before):
             self._held[topic_filter] = _PLAIN
@@ -213,18 +213,18 @@ class Subscriptions:
         packet_id = next(
             each for each in range(_PACKET_IDS, 0, -1) if each not in self._leaving and each not in self._withdrawn
         )
-        self._withdrawn.add(packet_id)
+        self._withdrawn[packet_id] = None
         return Unsubscribe(packet_id, lost)
 
     def _let_go(self, topic_filters: Sequence[str]) -> None:
         for topic_filter in topic_filters:
             if self._held.pop(topic_filter, None) is not None and self._leaves_some(topic_filter):
-                self._stale.add(topic_filter)
+                self._stale[topic_filter] = None
 
     def left(self, answer: Unsuback) -> tuple[int, ...] | None:
         """Return the codes of the broker's answer for the client; None where it was ourselves who asked."""
         # Brokers answer in order: where both of us used one identifier, we were first.
         if answer.packet_id in self._withdrawn:
-            self._withdrawn.discard(answer.packet_id)
+            del self._withdrawn[answer.packet_id]
             return None
         return self._leaving.pop(answer.packet_id, ())
