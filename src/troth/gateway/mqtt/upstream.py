@@ -58,13 +58,14 @@ class Listener(Protocol):
 class Link(asyncio.Protocol):
     """One connection to the broker. It says CONNECT as soon as it stands."""
 
-    __slots__ = ("_connect", "_listener", "_reader", "_transport")
+    __slots__ = ("_connect", "_lingering", "_listener", "_reader", "_transport")
 
     def __init__(self, listener: Listener, connect: bytes, packet_bytes_max: int) -> None:
         self._listener: Listener | None = listener
         self._connect = connect
         self._reader = Reader(packet_bytes_max, Role.CLIENT)
         self._transport: asyncio.Transport | None = None
+        self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say CONNECT, unless the session has ended meanwhile."""
@@ -79,6 +80,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read what the broker sent."""
         if self._listener is None:
+            # Of a connection that is being left.
             return
         fault = None
         try:
@@ -99,6 +101,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass on that the broker has gone."""
+        if self._lingering is not None:
+            self._lingering.cancel()
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.broker_gone()
@@ -140,12 +144,15 @@ class Link(asyncio.Protocol):
         return True
 
     def close(self) -> None:
-        """Send what is written and go, without waiting long for a slow broker; the listener hears no more."""
+        """Send what is written and go when the broker has, without waiting long; the listener hears no more.
+
+        Not before: closed with something of the broker's unread, the connection would be reset, and Mosquitto reads
+        nothing of one that is.
+        """
         self._listener = None
-        if self._transport is not None:
-            self._transport.close()
-            if self._transport.get_write_buffer_size():
-                asyncio.get_running_loop().call_later(UPSTREAM_LINGER_S_MAX, self._transport.abort)
+        if self.finish() and self._transport is not None:
+            linger = asyncio.get_running_loop().call_later
+            self._lingering = linger(UPSTREAM_LINGER_S_MAX, self._transport.abort)
 
 
 class Upstream:

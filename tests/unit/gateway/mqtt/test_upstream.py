@@ -64,12 +64,44 @@ def test_a_link_tells_its_session_until_that_has_ended() -> None:
     link.pause_writing()
     link.resume_writing()
     assert session.slow == [True, False]
-    link.close()
-    assert wire.closed
-    link.data_received(b"\x00")
-    link.pause_writing()
-    link.connection_lost(None)
+
+    async def close() -> None:
+        link.close()
+        assert wire.closed
+        link.data_received(b"\x00")
+        link.pause_writing()
+        link.connection_lost(None)
+
+    asyncio.run(close())
     assert (len(session.packets), session.gone) == (1, 0)
+
+
+def test_what_a_link_wrote_last_arrives_though_it_read_nothing(tmp_path: Path) -> None:
+    """A connection that is closed with something unread is reset, and what was on its way may be lost."""
+    last = b"\xe0\x00" * 50_000
+
+    async def talk() -> bytes:
+        came: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(bytes(100_000))
+            try:
+                await asyncio.sleep(0)
+                came.set_result(await reader.read())
+            except OSError as error:
+                came.set_exception(error)
+            writer.close()
+
+        async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+            upstream = Upstream(Broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"), 1024)
+            link = upstream.prepare(Session(), Connect("lamp"), "mapped", 30)
+            await upstream.dial(link)
+            link.pause_reading()
+            link.write(last)
+            link.close()
+            return await came
+
+    assert asyncio.run(talk()).endswith(last)
 
 
 def test_a_link_that_stands_too_late_is_cut() -> None:
