@@ -34,7 +34,7 @@ def mosquitto_story(tmp_path_factory: pytest.TempPathFactory, mosquitto_broker: 
         "PROCESSES__GATEWAY": "1",
         "PROCESSES__WEB": "0",
     }
-    with Story(tmp_path_factory.mktemp("mosquitto") / "home", **settings) as story:
+    with Story(tmp_path_factory.mktemp("mosquitto") / "home", is_constrained=True, **settings) as story:
         yield story
 
 
