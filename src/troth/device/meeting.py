@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
@@ -19,6 +20,7 @@ from troth.device.network import INTERNET, Network
 from troth.device.peer import Peer
 from troth.device.recognition import Expected, NotRecognised, Objection, recognise
 from troth.device.slot_keys import token_access
+from troth.device.uptime import Uptime
 from troth.errors import Fault, Kind
 from troth.limits import NEIGHBOUR_STEP_S_MAX
 from troth.protocols.neighbours import Line, Lines, Refused, render_line
@@ -28,6 +30,7 @@ from troth.x509.certificates import parse_certificate
 from troth.x509.profiles import ExtendedUse
 
 _READ_BYTES: Final = 16 * 1024
+_SECOND: Final = timedelta(seconds=1)
 _OF_ANOTHER_HOME: Final = "its certificate is not of this home"
 _WORDS: Final[Mapping[str, tuple[Kind, str]]] = {
     "unknown-issuer": (Kind.UNAUTHENTICATED, _OF_ANOTHER_HOME),
@@ -99,8 +102,8 @@ class Party:
         stream = Stream(connection, raw, address)
         try:
             shown = tuple(parse_certificate(der) for der in tls.verified_chain(connection))
-            stream.thing = self._recognise(shown, ExtendedUse.CLIENT_AUTH if listens else ExtendedUse.SERVER_AUTH)
-            stream.certificate = shown[0]
+            at = self._recognise(stream, shown, ExtendedUse.CLIENT_AUTH if listens else ExtendedUse.SERVER_AUTH)
+            stream.bound(shown[0], at)
         except NotRecognised as refused:
             with suppress(Fault):
                 stream.say(Refused(refused.objection))
@@ -111,13 +114,15 @@ class Party:
             raise
         return stream
 
-    def _recognise(self, shown: tuple[x509.Certificate, ...], use: ExtendedUse) -> str:
+    def _recognise(self, stream: "Stream", shown: tuple[x509.Certificate, ...], use: ExtendedUse) -> datetime:
+        """Say on the stream who it is; return the time by which that was judged."""
         try:
             at = (self.network.judge_of(self.identity.time_servers) or self.clock).now()
         except Fault as fault:
             # Asked for when OpenSSL has let it pass: no stranger makes this device ask.
             raise NotRecognised(Objection.TIME_UNKNOWN, fault.kind, fault.message, fault.detail) from fault
-        return recognise(shown, self.identity.trust, self.expected, use=use, at=at)
+        stream.thing = recognise(shown, self.identity.trust, self.expected, use=use, at=at)
+        return at
 
     def _context(self, *, listens: bool) -> tls.Context:
         context = tls.neighbour_context(self.identity.trust, listens=listens)
@@ -139,6 +144,14 @@ class Stream:
     def __init__(self, connection: tls.Connection, raw: socket.socket, address: Address) -> None:
         self._connection, self._raw, self.address = connection, raw, address
         self._lines = Lines()
+        self._uptime = Uptime()
+        self._over_at = timedelta(0)
+
+    def bound(self, certificate: x509.Certificate, at: datetime) -> None:
+        """Go on for as long as the certificate that the other has shown `at` a time is valid, and no longer."""
+        self.certificate = certificate
+        # Its last second belongs to it.
+        self._over_at = self._uptime.passed() + (certificate.not_valid_after_utc - at) + _SECOND
 
     def say(self, line: Line) -> None:
         """Send a line. Raises `NotMet`."""
@@ -151,7 +164,7 @@ class Stream:
     def hear(self, timeout_s: float) -> Line | None:
         """Return the next line; None when the other has gone. No read may take longer than `timeout_s`.
 
-        Raises `NotMet`; `PeerFault` for what is no line.
+        Raises `NotMet`, also when the other's certificate has expired by now; `PeerFault` for what is no line.
         """
         while (line := self._lines.take()) is None:
             try:
@@ -162,6 +175,9 @@ class Stream:
             if not data:
                 return None
             self._lines.feed(data)
+        if self._uptime.passed() > self._over_at:
+            over = Fault(Kind.EXPIRED, "its certificate has expired while it was here")
+            raise NotMet(Objection.EXPIRED, str(self.address), is_theirs=False, said=over)
         return line
 
     def close(self) -> None:

@@ -206,6 +206,23 @@ def test_the_life_of_a_neighbour_is_judged_by_ones_own_time(here: Neighbourhood,
         assert events.wait(Event.NEIGHBOUR_REFUSED)["why"] == "expired"
 
 
+@pytest.mark.slow
+def test_who_is_here_when_its_certificate_ends_is_heard_no_longer(here: Neighbourhood, identity: Lay) -> None:
+    own = here.peer("door")
+    lamp, door = identity("lamp", here.peer("lamp")), identity("door", own)
+    # Its last second.
+    clock = FakeClock(own.signed.certificate.not_valid_after_utc)
+    with hosting(lamp, clock=clock) as (address, events), call(door, address, "lamp") as neighbour:
+        assert neighbour.send("in time") == "door said in time"
+        with pytest.raises(NotMet) as caught:
+            while True:
+                neighbour.send("still here")
+        assert caught.value.word in {"closed", "reset"}
+        while (told := events.get(timeout=60))[0] is not Event.NEIGHBOUR_GONE:
+            assert told[0] in {Event.NEIGHBOUR_IN, Event.MESSAGE}
+        assert "expired" in str(told)
+
+
 class _Doubtful(FakeClock):
     """A clock that can lose the time."""
 
