@@ -5,6 +5,7 @@ Knows no protocol above TLS. `troth.tls.client` says in one word why a connectio
 
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -13,7 +14,7 @@ from cryptography import x509
 
 from troth.clock import Clock
 from troth.device.endpoint import Address
-from troth.device.slot_keys import token_access
+from troth.device.slot_keys import handshake_turn, token_access
 from troth.errors import Fault, Kind
 from troth.limits import DEVICE_STEP_S_MAX
 from troth.tls import client as tls
@@ -132,7 +133,8 @@ def dial(
     except Fault as fault:
         return through_stunnel(address, server_name, roots, own, fault, by_our_clock=by_our_clock)
     try:
-        connection = tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
+        with handshake_turn(own.key_file.parent) if own is not None else nullcontext():
+            connection = tls.connect(address.host, address.port, context, server_name, DEVICE_STEP_S_MAX)
         # An acknowledgement must not wait for the server's TCP to acknowledge what went before it (40 ms on Linux).
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:

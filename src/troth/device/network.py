@@ -16,6 +16,7 @@ from troth.clock import Clock
 from troth.device.connection import ConnectionFault, Credential, client_tls, dial, require_in_time, through_stunnel
 from troth.device.endpoint import Address
 from troth.device.identity import Identity
+from troth.device.slot_keys import handshake_turn_on_loop
 from troth.device.trusted_time import judge_of
 from troth.errors import Fault
 from troth.limits import DEVICE_STEP_S_MAX
@@ -84,7 +85,7 @@ class Internet:
             plain.setblocking(False)
             return await asyncio.open_unix_connection(sock=plain)
         try:
-            async with asyncio.timeout(DEVICE_STEP_S_MAX):
+            async with asyncio.timeout(DEVICE_STEP_S_MAX), handshake_turn_on_loop(identity.slot.path):
                 reader, writer = await asyncio.open_connection(
                     address.host, address.port, ssl=context, server_hostname=identity.endpoint.name_of(address)
                 )

@@ -4,6 +4,7 @@ In a file, or in a token: then the slot holds the key's URI, with the module and
 2.4), and the key is made inside the token and never leaves it.
 """
 
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from troth.keys.files import read_bounded, write_private
 from troth.keys.pkcs11.uri import TokenURI, parse_token_uri
 from troth.keys.randomness import random_id
 from troth.keys.signing import SigningKey
+from troth.keys.turns import turn_of, turn_on_loop
 from troth.limits import DEVICE_SETTINGS_BYTES_MAX, PKCS11_PIN_BYTES_MAX
 from troth.tls.token_keys import TokenKeyAccess
 from troth.x509.algorithms import KeyAlgorithm
@@ -95,6 +97,26 @@ def token_access(slot_folder: Path) -> TokenKeyAccess | None:
     _tokens(place.module, place.pin_file).open(uri)
     pin = read_bounded(place.pin_file, PKCS11_PIN_BYTES_MAX).decode("utf-8", "replace").strip()
     return TokenKeyAccess(place.module, str(uri), pin)
+
+
+def handshake_turn(slot_folder: Path) -> AbstractContextManager[object]:
+    """Return what is held while TLS shakes hands by the key of the slot in this folder: nobody signs meanwhile.
+
+    Not for two ends in one process, which would wait for each other.
+    """
+    module = _module(slot_folder)
+    return turn_of(module) if module is not None else nullcontext()
+
+
+def handshake_turn_on_loop(slot_folder: Path) -> AbstractAsyncContextManager[None]:
+    """Return the same for an event loop."""
+    module = _module(slot_folder)
+    return turn_on_loop(module) if module is not None else nullcontext()
+
+
+def _module(slot_folder: Path) -> Path | None:
+    found = _token_key(Slot(slot_folder).uri_file)
+    return None if found is None else found[1].module
 
 
 @cache

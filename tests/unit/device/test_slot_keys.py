@@ -1,11 +1,21 @@
 """Keys of slots in files and in a token: made, opened, destroyed; SoftHSM stands for the token."""
 
+import threading
 from pathlib import Path
 
 import pytest
 from tests.fixtures.softhsm import LABEL, SoftHSM, softhsm
 
-from troth.device.slot_keys import TokenPlace, discard_key, find_key, make_key, open_key, place_of, token_access
+from troth.device.slot_keys import (
+    TokenPlace,
+    discard_key,
+    find_key,
+    handshake_turn,
+    make_key,
+    open_key,
+    place_of,
+    token_access,
+)
 from troth.device.slots import Slot
 from troth.errors import Fault, Kind
 from troth.keys.pkcs11.uri import parse_token_uri
@@ -80,3 +90,20 @@ def test_a_uri_that_does_not_say_enough_is_refused(slot: Slot, text: str) -> Non
         open_key(slot)
     assert caught.value.kind is Kind.MALFORMED
     parse_token_uri(text.partition("?")[0])
+
+
+def test_nobody_signs_while_tls_shakes_hands_by_a_key_of_the_module(slot: Slot, place: TokenPlace) -> None:
+    """libtpm2-pkcs11 does not bear it. A key in a file waits for nobody."""
+    key = make_key(slot, KeyAlgorithm.P256, place)
+    signing = threading.Thread(target=key.sign, args=(b"data",))
+    with handshake_turn(slot.path):
+        signing.start()
+        signing.join(0.5)
+        assert signing.is_alive()
+    signing.join(60)
+    assert not signing.is_alive()
+    in_file = Slot(slot.path.with_name("b"))
+    in_file.make()
+    key = make_key(in_file, KeyAlgorithm.P256)
+    with handshake_turn(in_file.path), handshake_turn(slot.path):
+        key.sign(b"data")

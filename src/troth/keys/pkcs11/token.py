@@ -24,6 +24,7 @@ from troth.keys.pkcs11.locking import begin_with_locks, load_with_locks
 from troth.keys.pkcs11.pin import PinSource
 from troth.keys.pkcs11.uri import TokenURI
 from troth.keys.randomness import random_bytes
+from troth.keys.turns import turn_of
 from troth.keys.verifying import is_signature
 from troth.limits import PKCS11_CALL_S_MAX
 from troth.x509.algorithms import KeyAlgorithm, PublicKey, algorithm_of
@@ -121,7 +122,7 @@ class Tokens:
 
     def _do(self, uri: TokenURI, work: Callable[[], _T]) -> _T:
         try:
-            return self._calls.call(partial(self._attempt, work), self._call_s)
+            return self._calls.call(partial(self._in_turn, work), self._call_s)
         except Late as late:
             hint = "look at the token and its driver; troth tries again by itself"
             raise unavailable(f"the token hangs ({uri})", hint, detail=str(late)) from late
@@ -131,6 +132,10 @@ class Tokens:
             # No PIN, or one that cannot be read.
             hint = fault.hint or "write it to [keys] pin_file; troth tries again by itself"
             raise unavailable(f"{fault.message} ({uri})", hint, detail=fault.detail) from fault
+
+    def _in_turn(self, work: Callable[[], _T]) -> _T:
+        with turn_of(self._module):
+            return self._attempt(work)
 
     def _attempt(self, work: Callable[[], _T]) -> _T:
         try:
