@@ -31,7 +31,8 @@ DEVIATIONS = {
 
 STEPS = {
     "DSA": 2,
-    "CASignature": 2,
+    # Its CA's certificate cannot be read, and so leads nowhere: see `UNREADABLE`.
+    "CASignature": 0,
     "EESignature": 2,
     "notBeforeDate": 3,
     "notAfterDate": 3,
@@ -45,7 +46,8 @@ STEPS = {
     "nameConstraints": 7,
 }
 """The step that refuses a test, by a word of its name; for all others step 8, revocation."""
-UNREADABLE = {"ValidDSAParameterInheritanceTest5", "InvalidNegativeSerialNumberTest15"}
+UNREADABLE = {"ValidDSAParameterInheritanceTest5", "InvalidNegativeSerialNumberTest15", "InvalidDSASignatureTest6"}
+"""The last was made wrong where the unused bits of its signature are told, as was the CA of InvalidCASignatureTest2."""
 
 
 def expected_step(name: str) -> int | None:
