@@ -71,8 +71,10 @@ LONG = [
 
 @pytest.fixture
 def lenient(house: House) -> RunningGateway:
-    """A gateway that drops what is denied, so that one connection can be asked about many names."""
-    return house.gateway_with(drops_denied=True, topic_bytes_max=MQTT_STRING_BYTES_MAX)
+    """A gateway that drops what is denied, so that one connection can be asked about many names, and soon the next."""
+    return house.gateway_with(
+        drops_denied=True, topic_bytes_max=MQTT_STRING_BYTES_MAX, connects_per_client_id_per_second_max=0
+    )
 
 
 def some_names(seed: int, count: int) -> Iterator[str]:

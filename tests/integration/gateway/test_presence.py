@@ -34,9 +34,13 @@ def kicked(house: House, which: Which, *, sends_will: bool = True) -> None:
         kick(changing, which, sends_will=sends_will)
 
 
-def live(house: House, **fields: Any) -> tuple[Held, Talk]:
+def watched(house: House) -> tuple[Held, Talk, Talk]:
+    """Return a device, its connection, and a consumer that has heard of it."""
     lamp = house.thing()
-    return lamp, house.live(lamp, **fields)
+    consumer = listener(house, name_of(lamp))
+    talk = house.live(lamp)
+    assert told(consumer)[1]["eventType"] == "connected"
+    return lamp, talk, consumer
 
 
 def test_a_life_is_told_with_the_fields_of_aws(house: House) -> None:
@@ -81,9 +85,8 @@ def test_a_life_is_told_with_the_fields_of_aws(house: House) -> None:
 
 
 def test_why_a_session_ended_is_told_in_words_of_aws(house: House) -> None:
-    lamp, talk = live(house)
+    lamp, talk, consumer = watched(house)
     name = name_of(lamp)
-    consumer = listener(house, name)
     talk.close()
     assert told(consumer)[1]["disconnectReason"] == "CONNECTION_LOST"
     talk = house.live(lamp)
@@ -160,10 +163,9 @@ def test_a_client_id_that_would_be_a_filter_is_not_told_of(house: House) -> None
 
 
 def test_a_kick_ends_whom_it_means_and_they_may_come_again(house: House, log: Log) -> None:
-    lamp, talk = live(house)
+    lamp, talk, consumer = watched(house)
     name = name_of(lamp)
-    _, neighbour = live(house)
-    consumer = listener(house, name)
+    neighbour = house.live(house.thing())
     kicked(house, Which(client_id=name))
     assert talk.is_closed()
     assert neighbour.is_alive()
@@ -193,8 +195,7 @@ def test_a_kick_sends_the_will_or_does_not(house: House) -> None:
 
 
 def test_who_comes_again_takes_the_place_of_the_one_before(house: House) -> None:
-    lamp, older = live(house)
-    consumer = listener(house, name_of(lamp))
+    lamp, older, consumer = watched(house)
     house.live(lamp)
     assert older.is_closed()
     heard = {told(consumer)[1].get("disconnectReason", "connected") for _ in range(2)}
